@@ -1,0 +1,128 @@
+"""The `mbd` command: a lazy table of commands, one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from mbd import __version__
+from mbd.cli.output import fail
+from mbd.errors import MbdError, UsageError
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when the command runs.
+
+    So `mbd --help` and `mbd verify` start without torch, scipy or SQLAlchemy.
+    """
+
+    def __init__(self, *args: object, table: dict[str, tuple[str, str]], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._table:
+            return None
+        module, _, attribute = self._table[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._table.items()])
+
+
+_COMMANDS = {
+    "init": ("mbd.cli.init:init", "Make a workspace: folders, keys, ledger."),
+    "demo": ("mbd.cli.demo:demo", "The whole story on synthetic data, in minutes."),
+    "data": ("mbd.cli.data:data", "Generate, import and look at data."),
+    "train": ("mbd.cli.train:train", "Train a core and the heads that can forget."),
+    "eval": ("mbd.cli.evaluate:evaluate", "Measure the model with every modality dropped."),
+    "predict": ("mbd.cli.predict:predict", "Predict from the channels that may be used."),
+    "revoke": ("mbd.cli.revoke:revoke", "Remove one person's modality from the model."),
+    "resume": ("mbd.cli.revoke:resume", "Finish what a crash left."),
+    "state": ("mbd.cli.state:state", "Rebuild the state from scratch and compare."),
+    "verify": ("mbd.cli.verify:verify", "Check deletion certificates, offline."),
+    "ledger": ("mbd.cli.ledger:ledger", "The auditor's view of the tamper-evident log."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: mbd revoke --user 42 --modality audio",
+)
+@click.version_option(__version__, "--version", prog_name="mbd")
+@click.option(
+    "-w",
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="MBD_WORKSPACE",
+    help="Workspace folder; default: the nearest one at or above this folder.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no notes.")
+@click.option("-v", "--verbose", count=True, help="Say more; show where an error came from.")
+@click.pass_context
+def main(ctx: click.Context, workspace: Path | None, quiet: bool, verbose: int) -> None:
+    """Missing-by-Design: honour "stop using my voice", and prove what was done.
+
+    Every command has --json (one document on standard output) and --help with an example.
+    """
+    ctx.obj = {"workspace": workspace, "quiet": quiet, "verbose": verbose}
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Entry point: run a command and leave with the exit code of what happened."""
+    sys.exit(invoke(sys.argv[1:] if arguments is None else arguments))
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; errors are printed, never raised."""
+    as_json = "--json" in arguments
+    verbose = any(a in ("-v", "-vv", "--verbose") for a in arguments)
+    command = next((a for a in arguments if not a.startswith("-")), "mbd")
+    try:
+        result = main.main(args=arguments, prog_name="mbd", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except MbdError as error:
+        if verbose:
+            traceback.print_exc()
+        return fail(command, error, as_json)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return fail(command, _usage(error), as_json)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left; point stdout at nothing so that exit stays quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001  the last net: anything here is a defect of ours
+        traceback.print_exc()
+        defect = MbdError(
+            f"unexpected {type(error).__name__}: {error}",
+            code="internal",
+            hint="this is a defect in mbd: please report the lines above",
+        )
+        return fail(command, defect, as_json, exit_code=70)
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    option = getattr(error, "param", None)
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "mbd"
+    name = option.opts[0] if option is not None and option.opts else None
+    return UsageError(error.format_message(), field=name, hint=f"see `{where} --help`")

@@ -1,0 +1,75 @@
+"""Durable file operations: write beside, fsync, rename, fsync the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mbd.errors import StorageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about `path` into our error."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in _FULL
+        raise StorageError(
+            f"{path}: {error.strerror or error}",
+            code="storage.full" if full else "storage",
+            hint="free some space, then run `mbd resume`" if full else None,
+        ) from error
+
+
+def fsync_directory(directory: Path) -> None:
+    """Make renames and unlinks inside `directory` durable."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `content`: a reader sees the old bytes or the new, never a part.
+
+    Raises:
+        StorageError: The disk refused; the old file, if any, is untouched.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with storage_errors(path):
+        try:
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        fsync_directory(path.parent)
+
+
+def fsync_file(path: Path) -> None:
+    """Make the content of a file that another library wrote durable."""
+    with storage_errors(path):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_file(path: Path) -> None:
+    """Unlink durably; a file that is gone already is fine."""
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            fsync_directory(path.parent)
