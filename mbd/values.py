@@ -31,7 +31,7 @@ def check_modality_name(name: str) -> str:
     """Return `name` if it can name a modality: lower case, digits, underscore; at most 32."""
     if not _MODALITY.fullmatch(name):
         raise DataError(
-            f"modality name {name!r}: want a lower-case letter, then letters, digits or _, 32 at most",
+            f"modality name {name!r}: want a lower-case letter, then letters, digits, _ (max 32)",
             field="modalities",
         )
     return name
