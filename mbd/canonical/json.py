@@ -1,0 +1,138 @@
+"""Canonical JSON out (RFC 8785), strict JSON in.
+
+Bytes that are hashed or signed are made by `dumps`. Bytes that came from elsewhere go
+through `loads_strict`, which gives one meaning to a text or refuses it; it never
+re-canonicalises, so a verifier judges the bytes it received.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import rfc8785
+
+from mbd.errors import DataError
+
+MAX_INTEGER = 2**53 - 1
+"""Largest magnitude that every JSON reader holds exactly."""
+
+# A string (perhaps unterminated: the parser reports that), or one bracket.
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+def dumps(value: Any) -> bytes:
+    """Serialise to RFC 8785 bytes: sorted keys, no spaces, ES6 numbers, UTF-8.
+
+    Raises:
+        DataError: A value JSON cannot hold: NaN, infinity, an integer beyond 2^53 - 1,
+            a key that is not text, a lone surrogate, another type.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise DataError(f"not canonical JSON: {error}", code="json.value") from error
+
+
+def loads_strict(
+    data: bytes, *, max_bytes: int = 1 << 20, max_depth: int = 32, allow_floats: bool = False
+) -> Any:
+    """Parse one JSON text that has exactly one reading.
+
+    Args:
+        data: UTF-8 without a byte order mark.
+        max_bytes: Largest size accepted; checked before anything is read.
+        max_depth: Deepest nesting of arrays and objects accepted.
+        allow_floats: Accept numbers with a fraction or an exponent, if finite. Certificates
+            write such numbers as strings (`canonical.numbers`), so the default refuses them.
+
+    Raises:
+        DataError: With code `json.size`, `json.utf8`, `json.depth`, `json.duplicate_key`,
+            `json.number`, `json.string` or `json.syntax`.
+    """
+    if len(data) > max_bytes:
+        raise DataError(f"{len(data)} bytes; at most {max_bytes} are read", code="json.size")
+    try:
+        text = data.decode("utf-8", errors="strict")
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 at byte {error.start}", code="json.utf8") from error
+    _check_depth(data, max_depth)
+    value = _parse(text, allow_floats)
+    _check_strings(value)
+    return value
+
+
+def _parse(text: str, allow_floats: bool) -> Any:
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_number,
+            parse_int=_integer,
+            parse_float=_finite if allow_floats else _refuse_number,
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise DataError(f"not JSON: {error.msg} at {where}", code="json.syntax") from error
+
+
+def _check_depth(data: bytes, max_depth: int) -> None:
+    """Refuse deep nesting before the recursive parser meets it."""
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(data):
+        first = match[0][:1]
+        if first in b"[{":
+            depth += 1
+        elif first in b"]}":
+            depth -= 1
+        if depth > max_depth:
+            raise DataError(f"nested deeper than {max_depth} levels", code="json.depth")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise DataError(f"the key {twice!r} appears twice", code="json.duplicate_key", field=twice)
+    return found
+
+
+def _integer(text: str) -> int:
+    # The length first: converting a huge decimal is slow, and refused by Python beyond 4300.
+    if len(text) > 17 or abs(int(text)) > MAX_INTEGER or text == "-0":
+        raise DataError(f"the integer {text[:32]} is beyond 2^53 - 1 or is -0", code="json.number")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise DataError(f"the number {text[:32]} is too large", code="json.number")
+    return value
+
+
+def _refuse_number(text: str) -> float:
+    raise DataError(f"the number {text[:32]} is not an integer", code="json.number")
+
+
+def _check_strings(value: Any) -> None:
+    """Refuse lone surrogates: escapes that no UTF-8 text can hold."""
+    for text in _strings(value):
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            raise DataError("a string holds a lone surrogate", code="json.string")
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for member in value.values():
+            yield from _strings(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _strings(member)
