@@ -1,0 +1,66 @@
+"""Digests and base64 have one spelling."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mbd.canonical.digest import b64decode_strict, b64encode, files_root, sha256_file, sha256_hex
+from mbd.errors import DataError, NotFoundError, StorageError
+from mbd.values import FileDigest
+
+
+def file(path: str, size: int = 1, content: bytes = b"x") -> FileDigest:
+    return FileDigest(path=path, size_bytes=size, sha256=sha256_hex(content))
+
+
+@given(st.binary(max_size=100))
+def test_base64_reads_what_it_writes(data):
+    assert b64decode_strict(b64encode(data)) == data
+
+
+@pytest.mark.parametrize("text", ["QQ", "QR==", "QQ==\n", " QQ==", "QQ=", "Q-_=", "é", "QQ==QQ=="])
+def test_another_spelling_of_base64_is_refused(text):
+    with pytest.raises(DataError):
+        b64decode_strict(text)
+
+
+def test_file_digest_is_the_digest_of_its_bytes(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"abc" * 100_000)
+    assert sha256_file(path) == hashlib.sha256(b"abc" * 100_000).hexdigest()
+    with pytest.raises(NotFoundError):
+        sha256_file(tmp_path / "absent")
+    with pytest.raises(StorageError):
+        sha256_file(tmp_path)
+
+
+def test_the_root_of_a_model_is_the_hash_of_its_sorted_manifest():
+    digest = sha256_hex(b"x")
+    manifest = (
+        f'[{{"path":"a","sha256":"{digest}","sizeBytes":1}},'
+        f'{{"path":"b","sha256":"{digest}","sizeBytes":2}}]'
+    )
+    assert files_root([file("b", 2), file("a")]) == sha256_hex(manifest.encode())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [file("a"), file("c")],
+        [file("a", 2), file("b")],
+        [file("a", 1, b"y"), file("b")],
+        [file("a")],
+    ],
+)
+def test_any_change_of_a_file_moves_the_root(changed):
+    assert files_root(changed) != files_root([file("a"), file("b")])
+
+
+@pytest.mark.parametrize("files", [[], [file("a"), file("a", 2)]])
+def test_a_manifest_without_files_or_with_one_path_twice_is_refused(files):
+    with pytest.raises(DataError):
+        files_root(files)
