@@ -1,0 +1,125 @@
+"""Exact integer linear algebra at BLAS speed.
+
+A float64 product of integer operands is exact, in any order of summation, while every
+partial sum stays below 2^53. So long sums are cut into chunks and the chunks add into
+int64; whatever cannot be exact is refused. Plain GEMM only: Strassen-like schemes and
+emulated float64 would break the argument.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import inf, nextafter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mbd.errors import ArithmeticRefused
+
+Ints = npt.NDArray[np.int64]
+Integers = npt.NDArray[Any]
+"""An array of integers: an integer dtype, or Python ints (dtype object) of any size."""
+
+EXACT = 2**53
+"""Largest integer up to which float64 holds every integer."""
+
+DIGIT_BITS = 20
+_HALF = 1 << (DIGIT_BITS - 1)
+
+
+def largest(array: Integers) -> int:
+    """Largest absolute value; 0 for an empty array."""
+    if array.size == 0:
+        return 0
+    return max(abs(int(array.max())), abs(int(array.min())))
+
+
+def inner_product(left: Integers, right: Integers) -> Ints:
+    """`left^T @ right`, exactly: (n, a), (n, b) -> (a, b).
+
+    Raises:
+        ArithmeticRefused: A sum could leave int64, or one product leaves 2^53.
+    """
+    rows = left.shape[0]
+    bound = largest(left) * largest(right)
+    if bound > EXACT or bound * rows >= 2**63:
+        raise ArithmeticRefused(f"a sum of {rows} products up to {bound} may overflow")
+    chunk = min(rows, EXACT // bound) if bound else rows
+    total = np.zeros((left.shape[1], right.shape[1]), np.int64)
+    for start in range(0, rows, max(chunk, 1)):
+        part = left[start : start + chunk].astype(np.float64)
+        other = part if right is left else right[start : start + chunk].astype(np.float64)
+        total += (part.T @ other).astype(np.int64)
+    return total
+
+
+def add_exactly(left: Ints, right: Ints) -> Ints:
+    """`left + right`; refuses what does not fit into int64."""
+    total = left + right
+    if bool((((left ^ total) & (right ^ total)) < 0).any()):
+        raise ArithmeticRefused("an integer sum left the range of int64")
+    return total
+
+
+def digits(values: Integers) -> list[npt.NDArray[np.float64]]:
+    """Balanced digits of base 2^20: `values = sum_i 2^(20 i) digit_i`, |digit| <= 2^19.
+
+    Raises:
+        ArithmeticRefused: int64 values of 2^62 or more.
+    """
+    if values.dtype != object and largest(values) >= 2**62:
+        raise ArithmeticRefused("a value of 2^62 or more")
+    found: list[npt.NDArray[np.float64]] = []
+    while not found or bool((values != 0).any()):
+        low = ((values + _HALF) & (2 * _HALF - 1)) - _HALF
+        found.append(low.astype(np.float64))
+        values = (values - low) >> DIGIT_BITS
+    return found
+
+
+def long_product(matrix: Ints, factor: Integers) -> Integers:
+    """`matrix @ factor`, exactly, as Python ints: (a, d), (d, K) -> (a, K) of dtype object.
+
+    Both are cut into digits, d <= 2^14 keeps each product of digits below 2^53.
+    """
+    rows, width = matrix.shape
+    if width > 2**14:
+        raise ArithmeticRefused(f"width {width}: want at most {2**14}")
+    columns = factor.shape[1]
+    parts = digits(factor)
+    stacked = np.concatenate(parts, axis=1)  # (d, parts * K)
+    result = np.zeros((rows, columns), object)
+    block = max(1, 2**20 // max(width, 1))
+    for start in range(0, rows, block):
+        result[start : start + block] = _long_block(
+            matrix[start : start + block], stacked, len(parts), columns
+        )
+    return result
+
+
+def _long_block(
+    matrix: Ints, stacked: npt.NDArray[np.float64], parts: int, columns: int
+) -> Integers:
+    left = digits(matrix)
+    powers = np.zeros((len(left) + parts - 1, matrix.shape[0], columns), np.int64)
+    for i, digit in enumerate(left):
+        products = (digit @ stacked).astype(np.int64)
+        for j in range(parts):
+            powers[i + j] += products[:, j * columns : (j + 1) * columns]
+    total = np.zeros(powers.shape[1:], object)
+    for power in powers[::-1]:
+        total = (total << DIGIT_BITS) + power.astype(object)
+    return total
+
+
+def as_integers(values: npt.NDArray[np.float64]) -> Integers:
+    """Whole-numbered floats as Python ints (dtype object), whatever their size."""
+    whole: Integers = np.frompyfunc(int, 1, 1)(values)
+    return whole
+
+
+def float_up(value: Fraction) -> float:
+    """Smallest float that is not below `value`."""
+    nearest = float(value)
+    return nearest if Fraction(nearest) >= value else nextafter(nearest, inf)
