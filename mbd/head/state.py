@@ -126,5 +126,10 @@ def contribution(q: Integers, t: Integers) -> HeadState:
 
 def state_digest(states: Mapping[str, HeadState]) -> str:
     """SHA-256 (hex) over the heads' names and digests, in the order of the names."""
-    lines = [f"{name} {states[name].digest()}\n" for name in sorted(states)]
+    return digest_of_heads({name: state.digest() for name, state in states.items()})
+
+
+def digest_of_heads(digests: Mapping[str, str]) -> str:
+    """The state's digest from the digests of its heads."""
+    lines = [f"{name} {digests[name]}\n" for name in sorted(digests)]
     return hashlib.sha256("".join(["mbd state v1\n", *lines]).encode()).hexdigest()
