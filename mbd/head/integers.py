@@ -8,8 +8,6 @@ emulated float64 would break the argument.
 
 from __future__ import annotations
 
-from fractions import Fraction
-from math import inf, nextafter
 from typing import Any
 
 import numpy as np
@@ -115,11 +113,4 @@ def _long_block(
 
 def as_integers(values: npt.NDArray[np.float64]) -> Integers:
     """Whole-numbered floats as Python ints (dtype object), whatever their size."""
-    whole: Integers = np.frompyfunc(int, 1, 1)(values)
-    return whole
-
-
-def float_up(value: Fraction) -> float:
-    """Smallest float that is not below `value`."""
-    nearest = float(value)
-    return nearest if Fraction(nearest) >= value else nextafter(nearest, inf)
+    return np.asarray(np.frompyfunc(int, 1, 1)(values), object)

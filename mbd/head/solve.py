@@ -16,8 +16,9 @@ import numpy.typing as npt
 import scipy.linalg
 
 from mbd.errors import ArithmeticRefused, UsageError
-from mbd.head.integers import Integers, Ints, as_integers, float_up, largest, long_product
+from mbd.head.integers import Integers, Ints, as_integers, largest, long_product
 from mbd.head.state import HeadState
+from mbd.privacy.rounding import up
 
 _EXTRA_BITS = 40
 _MAX_STEPS = 40
@@ -89,7 +90,7 @@ def residual_bound(state: HeadState, scale: HeadScale, weights: Integers, grid: 
     left, unit = residual(state, scale, weights, Fraction(check_grid(grid)))
     squares = sum(int(value) ** 2 for value in left.flat)
     norm = isqrt(squares - 1) + 1 if squares else 0
-    return float_up(norm * unit)
+    return up(norm * unit)
 
 
 def solve(state: HeadState, scale: HeadScale, grid: float) -> Ints:
