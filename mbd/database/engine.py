@@ -1,0 +1,94 @@
+"""The database of a workspace: make it, open it, read it, change it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from mbd.database.connection import (
+    create_database,
+    sqlite_engine,
+    transaction,
+    truncating_checkpoint,
+)
+from mbd.errors import IntegrityError, NotFoundError, VersionError
+
+SCHEMA_REVISION = "0001"
+"""The newest migration (migrations/versions); a test compares them."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """One SQLite file in WAL mode. Holds no open connection."""
+
+    path: Path
+    engine: Engine
+
+    @classmethod
+    def create(cls, path: Path) -> Database:
+        """Make the file with every table; it appears complete or not at all.
+
+        Raises:
+            ConflictError: It exists.
+            StorageError: The disk refused.
+        """
+        from mbd.database.migrate import upgrade  # alembic is slow to import; `open` needs none
+
+        create_database(path, upgrade)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Database:
+        """Open an existing file after checking that this program can read it.
+
+        Raises:
+            NotFoundError: There is no such file.
+            IntegrityError: It is truncated, or not one of our databases.
+            VersionError: A newer program made it.
+        """
+        if not path.is_file():
+            raise NotFoundError(f"{path}: no such database", code="database.not_found")
+        database = cls(path, sqlite_engine(path))
+        with database.read() as connection:
+            _check_revision(connection, path)
+        return database
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """A connection that holds the write lock; commits at the end, or leaves no trace.
+
+        Raises:
+            TemporaryError: Another writer held the lock all the time.
+            StorageError: The disk refused; nothing was changed.
+        """
+        return transaction(self.engine, self.path, write=True)
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A connection that sees one state of the database, whatever others write."""
+        return transaction(self.engine, self.path, write=False)
+
+    def truncating_checkpoint(self) -> None:
+        """Empty the write-ahead log, so that deleted values are in no file any more.
+
+        Raises:
+            TemporaryError: A reader is still using the log.
+        """
+        truncating_checkpoint(self.engine, self.path)
+
+
+def _check_revision(connection: Connection, path: Path) -> None:
+    tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
+    if "alembic_version" not in tables.scalars().all():
+        raise IntegrityError(
+            f"{path}: not a ledger database, or an empty one",
+            code="database.corrupt",
+            hint="restore it from a backup",
+        )
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    if found != SCHEMA_REVISION:
+        raise VersionError(
+            f"{path} has schema {found}; this program knows {SCHEMA_REVISION}",
+            hint="use the version of mbd that made it, or a newer one",
+        )

@@ -1,0 +1,151 @@
+"""Secrets that must be forgettable one by one: `secrets.db`, readable by its owner only.
+
+A subject's secret keys the commitments in that subject's certificates. The escrow holds the
+salts of a certificate for the auditor; those of what was deleted are forgotten at erasure.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Delete,
+    Engine,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+)
+
+from mbd.database.connection import (
+    create_database,
+    sqlite_engine,
+    transaction,
+    truncating_checkpoint,
+)
+from mbd.errors import IntegrityError, NotFoundError, VersionError
+
+SCHEMA_VERSION = 1
+SECRET_BYTES = 32
+
+_metadata = MetaData()
+_subject = Table(
+    "subject_secret",
+    _metadata,
+    Column("subject_hash", String(64), primary_key=True),
+    Column("secret", LargeBinary(SECRET_BYTES), nullable=False),
+)
+_escrow = Table(
+    "escrow",
+    _metadata,
+    Column("certificate_id", String(26), primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column("salt", LargeBinary(SECRET_BYTES), nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The secrets of one workspace. Holds no open connection."""
+
+    path: Path
+    engine: Engine
+
+    @classmethod
+    def create(cls, path: Path) -> Secrets:
+        """Make the file; it appears complete or not at all.
+
+        Raises:
+            ConflictError: It exists.
+        """
+        create_database(path, _make_tables)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Secrets:
+        """Open an existing file.
+
+        Raises:
+            NotFoundError: There is no such file.
+            IntegrityError: It is not such a database.
+            VersionError: A newer program made it.
+        """
+        if not path.is_file():
+            raise NotFoundError(f"{path}: no such database", code="database.not_found")
+        opened = cls(path, sqlite_engine(path))
+        with opened._read() as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if version == 0:
+            raise IntegrityError(f"{path}: not a database of secrets", code="database.corrupt")
+        if version > SCHEMA_VERSION:
+            raise VersionError(f"{path} has schema {version}; this program knows {SCHEMA_VERSION}")
+        return opened
+
+    def subject_secret(self, subject_hash: str) -> bytes:
+        """The secret of a subject (named by a keyed hash), 32 bytes; made on first use."""
+        with self._write() as connection:
+            query = select(_subject.c.secret).where(_subject.c.subject_hash == subject_hash)
+            known = connection.execute(query).scalar()
+            if known is not None:
+                return bytes(known)
+            secret = secrets.token_bytes(SECRET_BYTES)
+            row = {"subject_hash": subject_hash, "secret": secret}
+            connection.execute(insert(_subject).values(row))
+        return secret
+
+    def put_salts(self, certificate_id: str, salts: Mapping[str, bytes]) -> None:
+        """Keep the salts of a certificate; replaces those kept before under the same names."""
+        rows = [
+            {"certificate_id": certificate_id, "name": name, "salt": salt}
+            for name, salt in salts.items()
+        ]
+        with self._write() as connection:
+            connection.execute(_matching(certificate_id, salts))
+            connection.execute(insert(_escrow), rows)
+
+    def salts(self, certificate_id: str) -> dict[str, bytes]:
+        """Every salt that is still kept for a certificate, by name."""
+        query = select(_escrow.c.name, _escrow.c.salt)
+        with self._read() as connection:
+            rows = connection.execute(query.where(_escrow.c.certificate_id == certificate_id))
+            return {name: bytes(salt) for name, salt in rows}
+
+    def forget_salts(self, certificate_id: str, names: Collection[str]) -> None:
+        """Destroy salts: nobody but the holder of the receipt can open those commitments.
+
+        Raises:
+            TemporaryError: A reader keeps the old bytes alive; ask again.
+        """
+        with self._write() as connection:
+            connection.execute(_matching(certificate_id, names))
+        self.truncating_checkpoint()
+
+    def truncating_checkpoint(self) -> None:
+        """Empty the write-ahead log, so that what was forgotten is in no file any more."""
+        truncating_checkpoint(self.engine, self.path)
+
+    def _read(self) -> AbstractContextManager[Connection]:
+        return transaction(self.engine, self.path, write=False)
+
+    def _write(self) -> AbstractContextManager[Connection]:
+        return transaction(self.engine, self.path, write=True)
+
+
+def _make_tables(connection: Connection) -> None:
+    _metadata.create_all(connection)
+    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _matching(certificate_id: str, names: Collection[str]) -> Delete:
+    return delete(_escrow).where(
+        _escrow.c.certificate_id == certificate_id, _escrow.c.name.in_(list(names))
+    )
