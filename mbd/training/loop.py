@@ -1,0 +1,178 @@
+"""Train a core: modality dropout, AdamW, early stopping; the same core for the same seed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mbd.data.records import Records
+from mbd.data.schema import DatasetSchema
+from mbd.errors import ArithmeticRefused
+from mbd.model.core import Core, CoreConfig
+from mbd.model.scaling import Scaler
+from mbd.model.snapshot import freeze
+from mbd.model.threads import one_thread
+from mbd.training.batches import Tensors, to_tensors
+from mbd.training.objective import (
+    consistency_loss,
+    decorrelation_loss,
+    naming_loss,
+    prototype_loss,
+    reconstruction_loss,
+    task_loss,
+)
+from mbd.training.settings import CoreSettings
+from mbd.values import nonempty_subsets
+
+Progress = Callable[[int, int], None]
+"""Called with (epochs done, epochs at most)."""
+
+_GRADIENT_NORM = 5.0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A frozen core and how it came about."""
+
+    core: Core
+    epochs: int
+    """Epochs run."""
+    best_epoch: int
+    """The epoch whose weights were kept, from 1."""
+    valid_loss: float
+    """Of the kept weights: mean task loss over all availabilities."""
+
+
+def train_core(
+    train: Records,
+    valid: Records,
+    schema: DatasetSchema,
+    scaler: Scaler,
+    settings: CoreSettings,
+    *,
+    seed: int,
+    device: torch.device | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Trained:
+    """Train on `train`; keep the weights that are best on `valid`.
+
+    On a CPU it runs on one thread: the networks are small, and the result is then the same
+    however many threads the machine has. Without validation rows nothing can be selected:
+    all epochs run and the last weights stay.
+
+    Args:
+        train, valid: Foundation rows (everybody's only for a reference that may not forget).
+        seed: Initial weights, order of records, dropped modalities and units.
+        device: Where; the CPU by default.
+
+    Raises:
+        DataError: No training rows.
+        ArithmeticRefused: The loss is not finite.
+    """
+    device = device or torch.device("cpu")
+    rows = to_tensors(train, scaler, schema.task, device)
+    held_out = to_tensors(valid, scaler, schema.task, device) if len(valid) else None
+    config = CoreConfig.for_task(schema.modalities, schema.task, **settings.shape)
+    devices = [device] if device.type == "cuda" else []
+    with one_thread(), torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        core = Core(config).to(device)
+        return _fit(core, rows, held_out, settings, progress)
+
+
+def _fit(
+    core: Core, rows: Tensors, held_out: Tensors | None, settings: CoreSettings, progress: Progress
+) -> Trained:
+    optimiser = torch.optim.AdamW(
+        core.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
+    best, best_epoch, weights, epoch = float("inf"), 0, core.state_dict(), 0
+    while epoch < settings.epochs and epoch - best_epoch < settings.patience:
+        epoch += 1
+        _epoch(core, rows, settings, optimiser)
+        schedule.step()
+        loss = float("inf") if held_out is None else validation_loss(core, held_out)
+        if held_out is None or loss < best:
+            best, best_epoch, weights = loss, epoch, copy.deepcopy(core.state_dict())
+        progress(epoch, settings.epochs)
+    core.load_state_dict(weights)
+    return Trained(freeze(core.cpu()), epoch, best_epoch, best)
+
+
+def _epoch(
+    core: Core, rows: Tensors, settings: CoreSettings, optimiser: torch.optim.Optimizer
+) -> None:
+    core.train()
+    # Drawn on the CPU, so that the order is the same whatever the device.
+    order = torch.randperm(len(rows)).to(rows.available.device)
+    for indices in torch.split(order, settings.batch_size):
+        loss = objective(core, rows.take(indices), settings)
+        if not torch.isfinite(loss):
+            raise ArithmeticRefused(
+                "core training diverged: the loss is not finite",
+                field="core.learning_rate",
+                hint="lower core.learning_rate",
+            )
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(core.parameters(), _GRADIENT_NORM)
+        optimiser.step()
+
+
+def objective(core: Core, batch: Tensors, settings: CoreSettings) -> Float[Tensor, ""]:
+    """Task (complete and partial) + reconstruction + property terms + consistency."""
+    config, present = core.config, batch.available
+    left = drop_modalities(present, settings.keep)
+    samples, properties = core.encode(batch.x, batch.lengths, present)
+    complete, partial = core.fuse(samples, present), core.fuse(samples, left)
+    distances = core.prototypes.distances(properties)
+    task = task_loss(complete.scores, batch.labels, config) + task_loss(
+        partial.scores, batch.labels, config
+    )
+    property_terms = (
+        prototype_loss(distances, present)
+        + naming_loss(distances, present)
+        + decorrelation_loss(samples, properties, present)
+    )
+    return (
+        task
+        + settings.reconstruction
+        * reconstruction_loss(partial.reconstructed, samples, present & ~left)
+        + settings.properties * property_terms
+        + settings.consistency
+        * consistency_loss(partial.scores, complete.scores, (present & ~left).any(dim=1), config)
+    )
+
+
+def drop_modalities(
+    present: Bool[Tensor, "batch modality"], keep: float
+) -> Bool[Tensor, "batch modality"]:
+    """Drop present modalities independently; a record always keeps one of them."""
+    draw = torch.rand(present.shape).to(present.device)
+    kept = present & (draw < keep)
+    fallback = torch.where(present, draw, torch.inf).argmin(dim=1, keepdim=True)
+    rescued = torch.zeros_like(present).scatter(1, fallback, True)
+    return torch.where(kept.any(dim=1, keepdim=True), kept, rescued)
+
+
+@torch.no_grad()
+def validation_loss(core: Core, held_out: Tensors) -> float:
+    """Mean over availabilities of the task loss on the records that have them."""
+    core.eval()
+    names = core.config.modalities
+    encoded = core.encode(held_out.x, held_out.lengths, held_out.available)
+    losses = []
+    for p in nonempty_subsets(names):
+        flags = torch.tensor([name in p for name in names], device=held_out.available.device)
+        rows = (held_out.available | ~flags).all(dim=1)
+        if rows.any():
+            available = flags.expand(int(rows.sum()), -1)
+            output = core.fuse(encoded.samples[rows], available)
+            losses.append(task_loss(output.scores, held_out.labels[rows], core.config))
+    return float(torch.stack(losses).mean())

@@ -1,0 +1,119 @@
+"""The terms of the core's objective, one function each. The equations are ours.
+
+The paper this follows (Missing-by-Design, arXiv 2602.16144) names a task loss, a
+reconstruction loss and losses on property embeddings, and leaves their formulas unpublished
+in what we could read.
+
+Notation: r in {0,1}^M is what a record has, p <= r what modality dropout left of it; s_m its
+sample embeddings, p_m its property embeddings, c_m the prototypes, g_m the reconstructions.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from mbd.model.core import CoreConfig
+
+_MIN_ROWS = 8
+"""A correlation over fewer records than this says nothing."""
+
+
+def task_loss(
+    scores: Float[Tensor, "batch outputs"],
+    labels: Float[Tensor, " batch"] | Int[Tensor, " batch"],
+    config: CoreConfig,
+) -> Float[Tensor, ""]:
+    """Cross entropy for classes; for regression Huber's loss in units of half the label range.
+
+    `mean_i H(scores_i - (y_i - centre) / scale)`, H quadratic up to 0.2 and linear beyond.
+    """
+    if config.kind == "classification":
+        return functional.cross_entropy(scores, labels)
+    target = (labels - config.label_centre) / config.label_scale
+    return functional.huber_loss(scores.squeeze(1), target, delta=0.2)
+
+
+def reconstruction_loss(
+    reconstructed: Float[Tensor, "batch modality hidden"],
+    observed: Float[Tensor, "batch modality hidden"],
+    dropped: Bool[Tensor, "batch modality"],
+) -> Float[Tensor, ""]:
+    """`mean over dropped (i, m) of |g_m - stop(s_m)|^2 / h`; zero when nothing was dropped.
+
+    The target is detached: an embedding must not become easy to guess.
+    """
+    error = (reconstructed - observed.detach()).square().mean(dim=-1)
+    return _masked_mean(error, dropped)
+
+
+def prototype_loss(
+    distances: Float[Tensor, "batch modality prototype"],
+    available: Bool[Tensor, "batch modality"],
+) -> Float[Tensor, ""]:
+    """Pull each property to its prototype: `mean over present (i, m) of |p_m - c_m|^2 / h_p`.
+
+    With all p_m at c_m they are also the same in distribution over records.
+    """
+    return _masked_mean(distances.diagonal(dim1=1, dim2=2), available)
+
+
+def naming_loss(
+    distances: Float[Tensor, "batch modality prototype"],
+    available: Bool[Tensor, "batch modality"],
+) -> Float[Tensor, ""]:
+    """A property names its modality: cross entropy of `softmax_k(-|p_m - c_k|^2 / h_p)`."""
+    log_probability = torch.log_softmax(-distances, dim=-1)
+    return _masked_mean(-log_probability.diagonal(dim1=1, dim2=2), available)
+
+
+def decorrelation_loss(
+    samples: Float[Tensor, "batch modality hidden"],
+    properties: Float[Tensor, "batch modality property"],
+    available: Bool[Tensor, "batch modality"],
+) -> Float[Tensor, ""]:
+    """Mean squared correlation between entries of s_m and of p_m over the batch.
+
+    `mean_m mean_jk corr(s_mj, p_mk)^2` over modalities that at least 8 records have.
+    """
+    losses = [
+        _squared_correlation(samples[here, m], properties[here, m])
+        for m, here in enumerate(available.unbind(dim=1))
+        if int(here.sum()) >= _MIN_ROWS
+    ]
+    return torch.stack(losses).mean() if losses else samples.new_zeros(())
+
+
+def consistency_loss(
+    partial: Float[Tensor, "batch outputs"],
+    complete: Float[Tensor, "batch outputs"],
+    changed: Bool[Tensor, " batch"],
+    config: CoreConfig,
+) -> Float[Tensor, ""]:
+    """What is said from reconstructed inputs stays close to what all inputs say.
+
+    `KL(stop softmax(complete) | softmax(partial))` for classes, the squared difference of
+    scores for regression; mean over records that lost a modality.
+    """
+    target = complete.detach()
+    if config.kind == "classification":
+        log_partial, log_target = torch.log_softmax(partial, 1), torch.log_softmax(target, 1)
+        error = (log_target.exp() * (log_target - log_partial)).sum(dim=1)
+    else:
+        error = (partial - target).square().mean(dim=1)
+    return _masked_mean(error, changed)
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Float[Tensor, ""]:
+    """Mean where `mask`; zero where it is empty."""
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def _squared_correlation(
+    a: Float[Tensor, "batch left"], b: Float[Tensor, "batch right"]
+) -> Float[Tensor, ""]:
+    unit_a = functional.normalize(a - a.mean(dim=0), dim=0)
+    unit_b = functional.normalize(b - b.mean(dim=0), dim=0)
+    return (unit_a.T @ unit_b).square().mean()
