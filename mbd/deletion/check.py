@@ -1,0 +1,83 @@
+"""Are the released heads what they claim to be: the optimum plus noise of the stated sigma?
+
+With the state at hand the optimum is known, so `(released - optimum) / sigma` must look like
+independent standard normal numbers: neither larger (a stale head, too much noise) nor smaller
+(too little noise). Heads released without noise must equal the optimum bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import chdtr, chdtrc, ndtr
+
+from mbd.head.integers import Ints
+from mbd.head.solve import HeadScale, solve
+from mbd.head.state import HeadState
+from mbd.privacy.accountant import noise_steps
+
+THRESHOLD = 1e-9
+"""Honest heads fall below this two-sided probability once in a thousand million checks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadCheck:
+    """The finding about one head."""
+
+    passed: bool
+    noise_ratio: float
+    """Root mean square of the deviation, in units of the stated sigma; 0 for an exact head."""
+    p_value: float
+    """Two-sided probability of a deviation as extreme; 1 or 0 for an exact head."""
+    detail: str
+
+
+def check_head(
+    state: HeadState, scale: HeadScale, weights: Ints, *, grid: float, sigma: float | None
+) -> HeadCheck:
+    """Compare a released head with the optimum of its state.
+
+    Args:
+        state: Rebuilt from the retained rows, not read from the model.
+        scale: Units and lambda.
+        weights: The released head, (d, K) multiples of the grid.
+        grid: g.
+        sigma: The stated noise; None for a head released without.
+    """
+    deviation = weights - solve(state, scale, grid)
+    if sigma is None:
+        return _check_exact(deviation)
+    return _check_noise(deviation / noise_steps(sigma, grid))
+
+
+def _check_exact(deviation: Ints) -> HeadCheck:
+    equal = not deviation.any()
+    return HeadCheck(
+        passed=equal,
+        noise_ratio=0.0,
+        p_value=1.0 if equal else 0.0,
+        detail="equal to the optimum" if equal else "differs from the optimum of its state",
+    )
+
+
+def _check_noise(z: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> HeadCheck:
+    """Two tests: the sum of squares (chi-square), and the largest coordinate (Bonferroni)."""
+    squares = float((z**2).sum())
+    overall = min(1.0, 2 * min(float(chdtr(z.size, squares)), float(chdtrc(z.size, squares))))
+    largest = min(1.0, 2 * z.size * float(ndtr(-np.abs(z).max())))
+    ratio = float(np.sqrt(squares / z.size))
+    p_value = min(1.0, 2 * min(overall, largest))
+    passed = p_value >= THRESHOLD
+    return HeadCheck(
+        passed=passed,
+        noise_ratio=ratio,
+        p_value=p_value,
+        detail="within the noise of the optimum" if passed else _explain(ratio),
+    )
+
+
+def _explain(ratio: float) -> str:
+    if ratio < 1:
+        return "closer to the optimum of its state than the stated noise allows"
+    return "further from the optimum of its state than the stated noise allows"
