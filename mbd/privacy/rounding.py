@@ -8,6 +8,7 @@ every machine, and carry a margin far above their error and far below one binary
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -52,12 +53,19 @@ def down(value: Exact) -> float:
 
 
 def positive(value: float, field: str) -> float:
-    """Return `value` as a float if it is finite and > 0; refuse NaN, infinity, bool, text."""
+    """Return `value` as a float if it is one exactly, finite and > 0.
+
+    Raises:
+        ArithmeticRefused: It is NaN, infinite, not positive, a bool, text, or an integer that
+            a float would round; `field` is named.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ArithmeticRefused(f"{field}: want a number, got {value!r}", field=field)
-    if not 0 < value < math.inf:
+    if not 0 < value <= sys.float_info.max:
         raise ArithmeticRefused(f"{field}: want a finite number > 0, got {value}", field=field)
-    return _nearest(value)
+    if float(value) != value:
+        raise ArithmeticRefused(f"{field}: {value} is not a binary64 number", field=field)
+    return float(value)
 
 
 def probability(value: float, field: str) -> float:
@@ -84,6 +92,7 @@ def last_float(holds: Callable[[float], bool], good: float, bad: float) -> float
 
 
 def _nearest(value: Exact | float) -> float:
+    """The closest float, or a refusal where that is no finite one."""
     try:
         nearest = float(value)
     except OverflowError:

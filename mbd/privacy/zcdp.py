@@ -50,7 +50,7 @@ def sensitivity_for(rho: float, sigma: float) -> float:
     square = 2 * Fraction(positive(rho, "rho")) * Fraction(positive(sigma, "sigma")) ** 2
     with localcontext(high_precision()):
         root = (Decimal(square.numerator) / Decimal(square.denominator)).sqrt()
-    candidate = down(root * (1 + MARGIN))
+        candidate = down(root * (1 + MARGIN))
     while Fraction(candidate) ** 2 > square:
         candidate = math.nextafter(candidate, 0)
     return positive(candidate, "sensitivity")
