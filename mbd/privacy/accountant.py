@@ -1,8 +1,9 @@
 """What one deletion costs in privacy: the one formula of issuer and verifier.
 
-Source: DESIGN sections 6.2 and 7. Two runs of the update with the same new state end at most
-2 tau / lambda apart (strong convexity), noise of parameter sigma on every coordinate makes
-that (2 tau / lambda)^2 / (2 sigma^2)-zCDP, and heads and attempts compose by addition.
+Two runs of the update with the same new state end at most 2 tau / lambda apart (strong
+convexity: ||W - W*|| <= ||gradient|| / lambda for each). Noise of parameter sigma on every
+coordinate makes that (2 tau / lambda)^2 / (2 sigma^2)-zCDP; heads and attempts add up.
+Sources of the second half: see `zcdp`.
 """
 
 from __future__ import annotations

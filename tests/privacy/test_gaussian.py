@@ -1,4 +1,4 @@
-"""The curve of continuous noise: DESIGN 7's numbers, and rounding that only ever overstates."""
+"""The curve of continuous noise: the published numbers, and rounding that only ever overstates."""
 
 from __future__ import annotations
 
