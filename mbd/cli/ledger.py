@@ -204,14 +204,19 @@ def _line(entry: LogEntry) -> tuple[object, ...]:
 
 
 def _readable(body: bytes) -> Any:
-    """A JSON body as it is, an envelope as the statement it carries."""
+    """An envelope as the statement it carries, other JSON as it is, anything else as base64."""
+    from mbd.canonical.digest import b64encode
     from mbd.errors import MbdError
     from mbd.ledger.binding import envelope_payload
 
     try:
-        return json.loads(envelope_payload(body)[1])
-    except (MbdError, ValueError):
-        return json.loads(body)
+        content = envelope_payload(body)[1]
+    except MbdError:
+        content = body
+    try:
+        return json.loads(content)
+    except ValueError:
+        return {"base64": b64encode(body)}
 
 
 def _entry_text(entry: LogEntry, payload: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from mbd.database.connection import (
     truncating_checkpoint,
 )
 from mbd.errors import IntegrityError, NotFoundError, VersionError
+from mbd.workspace.files import storage_errors
 
 SCHEMA_REVISION = "0001"
 """The newest migration (migrations/versions); a test compares them."""
@@ -51,6 +53,7 @@ class Database:
         """
         if not path.is_file():
             raise NotFoundError(f"{path}: no such database", code="database.not_found")
+        _check_length(path)
         database = cls(path, sqlite_engine(path))
         with database.read() as connection:
             _check_revision(connection, path)
@@ -76,6 +79,28 @@ class Database:
             TemporaryError: A reader is still using the log.
         """
         truncating_checkpoint(self.engine, self.path)
+
+
+def _check_length(path: Path) -> None:
+    """Refuse a file that ends inside a page: SQLite would only notice when it reads that page.
+
+    With a write-ahead log beside it SQLite repairs the end. The header's bytes 16 and 17 hold
+    the page size (https://sqlite.org/fileformat.html, section 1.3.2; 1 means 65,536).
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        return
+    with storage_errors(path), path.open("rb") as stream:
+        header = stream.read(18)
+        size_bytes = stream.seek(0, os.SEEK_END)
+    page = int.from_bytes(header[16:18], "big")
+    page_bytes = 65536 if page == 1 else page
+    if not page_bytes or size_bytes % page_bytes:
+        raise IntegrityError(
+            f"{path}: truncated, or not a database",
+            code="database.corrupt",
+            hint="restore it from a backup",
+        )
 
 
 def _check_revision(connection: Connection, path: Path) -> None:

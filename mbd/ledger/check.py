@@ -75,7 +75,7 @@ def check_log(connection: Connection, key: VerifierKey, remembered: str | None) 
             _check_note(remembered, key, nodes, size)
     except LogFault as fault:
         return LogReport(size=size, root=None, bad_index=fault.index, problem=fault.message)
-    return LogReport(size=size, root=_root(nodes, size), checkpoints=len(set(notes)), bodies=bodies)
+    return LogReport(size=size, root=_root(nodes, size), checkpoints=len(published), bodies=bodies)
 
 
 def _check_entries(connection: Connection, size: int) -> tuple[Nodes, int]:

@@ -1,0 +1,124 @@
+"""Promises of suppressions, pointers and secrets."""
+
+import stat
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mbd.database import pointers, suppressions
+from mbd.database.secrets import Secrets
+from mbd.database.suppressions import keyed_hash
+from mbd.database.times import from_timestamp, timestamp
+from mbd.errors import ConflictError, DataError, IntegrityError, NotFoundError, VersionError
+
+KEY = bytes(range(32))
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+PARTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), max_size=4)
+
+
+@given(PARTS, PARTS)
+def test_keyed_hashes_never_confuse_one_list_of_parts_with_another(one, other):
+    assert (keyed_hash(KEY, *one) == keyed_hash(KEY, *other)) == (one == other)
+
+
+def test_keyed_hashes_depend_on_the_key():
+    assert keyed_hash(KEY, "a") != keyed_hash(bytes(32), "a")
+
+
+def test_a_suppressed_modality_is_blocked_and_no_other(database):
+    with database.transaction() as connection:
+        suppressions.add(connection, KEY, "42", "audio", NOW)
+        suppressions.add(connection, KEY, "42", "audio", NOW)
+        assert suppressions.contains(connection, KEY, "42", "audio")
+        assert not suppressions.contains(connection, KEY, "42", "text")
+        listed = suppressions.load(connection, KEY)
+    assert listed.blocks("42", "audio")
+    assert not listed.blocks("42", "text")
+    assert not listed.blocks("4", "2audio")
+    assert len(listed.hashes) == 1
+    with database.transaction() as connection:
+        suppressions.remove(connection, KEY, "42", "audio")
+        assert not suppressions.load(connection, KEY).blocks("42", "audio")
+
+
+def test_the_list_names_nobody(database):
+    with database.transaction() as connection:
+        suppressions.add(connection, KEY, "subject-forty-two", "audio", NOW)
+    database.truncating_checkpoint()
+    assert b"forty-two" not in database.path.read_bytes()
+
+
+def test_pointers_move_and_are_counted(database):
+    with database.transaction() as connection:
+        assert pointers.get(connection, "model") is None
+        assert pointers.generation(connection) == 0
+        pointers.set(connection, "model", "m1")
+        pointers.set(connection, "state", "s1")
+        pointers.set(connection, "model", "m2")
+        assert pointers.get(connection, "model") == "m2"
+        assert pointers.get(connection, "state") == "s1"
+        assert pointers.generation(connection) == 3
+        with pytest.raises(DataError):
+            pointers.set(connection, "generation", "0")
+
+
+@given(st.datetimes(min_value=datetime(1000, 1, 1), timezones=st.just(UTC)))
+def test_times_are_read_back_to_the_second(moment):
+    assert from_timestamp(timestamp(moment)) == moment.replace(microsecond=0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2026-01-02", "2026-01-02T00:00:00", "2026-01-02T01:00:00+01:00"]
+)
+def test_other_spellings_of_a_time_are_refused(text):
+    with pytest.raises(DataError):
+        from_timestamp(text)
+
+
+@pytest.fixture
+def secrets(tmp_path):
+    return Secrets.create(tmp_path / "secrets.db")
+
+
+def test_a_subject_has_one_secret(secrets):
+    first = secrets.subject_secret("a" * 64)
+    assert len(first) == 32
+    assert Secrets.open(secrets.path).subject_secret("a" * 64) == first
+    assert secrets.subject_secret("b" * 64) != first
+
+
+def test_forgotten_salts_are_in_no_file(secrets):
+    kept, forgotten = b"K" * 32, b"F" * 32
+    secrets.put_salts("c1", {"stateAfter": kept, "deletedSet": forgotten})
+    assert forgotten in secrets.path.read_bytes()
+    secrets.forget_salts("c1", ["deletedSet"])
+    assert secrets.salts("c1") == {"stateAfter": kept}
+    for path in secrets.path.parent.iterdir():
+        assert forgotten not in path.read_bytes()
+    secrets.forget_salts("c1", ["deletedSet"])
+
+
+def test_salts_may_be_put_again(secrets):
+    secrets.put_salts("c1", {"a": b"1" * 32})
+    secrets.put_salts("c1", {"a": b"2" * 32})
+    assert secrets.salts("c1") == {"a": b"2" * 32}
+    assert secrets.salts("c2") == {}
+
+
+def test_the_file_of_secrets_is_its_owners_and_never_overwritten(secrets):
+    assert stat.S_IMODE(secrets.path.stat().st_mode) == 0o600
+    with pytest.raises(ConflictError):
+        Secrets.create(secrets.path)
+
+
+def test_what_is_no_file_of_secrets_is_refused(tmp_path, database, secrets):
+    with pytest.raises(NotFoundError):
+        Secrets.open(tmp_path / "none.db")
+    with pytest.raises(IntegrityError):
+        Secrets.open(database.path)
+    with secrets._write() as connection:
+        connection.exec_driver_sql("PRAGMA user_version = 2")
+    with pytest.raises(VersionError):
+        Secrets.open(secrets.path)
