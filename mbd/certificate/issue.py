@@ -239,17 +239,20 @@ def _claims(outcome: DeletionOutcome) -> list[dict[str, str]]:
             "retained prepared rows.",
         ),
         _claim(
-            "others-untouched",
-            "checked",
-            "Heads that never saw a revoked modality are bit for bit what they were.",
-        ),
-        _claim(
             "provenance",
             "asserted",
             "Everything in the model but the heads was computed without this subject's data.",
         ),
         *_class_claims(outcome),
     ]
+    if set(outcome.selected_heads) != set(outcome.all_heads):
+        claims.append(
+            _claim(
+                "others-untouched",
+                "checked",
+                "The heads that this request did not select are bit for bit what they were.",
+            )
+        )
     if outcome.stores:
         claims.append(
             _claim(

@@ -1,0 +1,155 @@
+"""`mbd verify`: files in, one report each, one exit code."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mbd.cli.output import emit, json_option, note
+from mbd.errors import MbdError, UsageError
+from mbd.verify.report import LEVELS
+
+_HELP = """Check deletion certificates, offline.
+
+FILE is a bundle, or a pattern such as 'certs/*.json'. Trust comes from --trust, MBD_TRUST,
+./trust.toml, or the workspace's trust.toml, in this order.
+
+\b
+Exit codes
+   0  valid at the checkpoint shown (whether superseded later is not checked)
+   1  invalid or malformed
+   2  wrong usage: no such file, a bad trust file
+   3  undecidable: no trust file, unknown key, version or theorem, level not evaluable
+   9  valid, but the key was distrusted later
+  70  internal error
+Several files: the worst, in the order 70, 1, 3, 9, 0.
+"""
+
+
+@click.command(help=_HELP, epilog="Example: mbd verify cert.json --trust trust.toml")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--trust", type=click.Path(path_type=Path), help="Keys and limits you accept.")
+@click.option(
+    "--require",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    help="Level to reach; default LOGGED.",
+)
+@click.option(
+    "--model",
+    "model_dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with the released model: compare its files with the certificate.",
+)
+@click.option(
+    "--receipt",
+    type=click.Path(path_type=Path),
+    help="The subject's receipt: open the certificate's commitments.",
+)
+@json_option
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    trust: Path | None,
+    require: str | None,
+    model_dir: Path | None,
+    receipt: Path | None,
+    as_json: bool,
+) -> None:
+    from mbd.certificate.receipt import MAX_RECEIPT_BYTES
+    from mbd.verify import verify_bundle, worst
+
+    level = next((name for name in LEVELS if require and name == require.upper()), None)
+    paths = _expand(files)
+    source = _find_trust(ctx, trust)
+    policy = source.load()
+    opening = _read(receipt, MAX_RECEIPT_BYTES) if receipt else None
+    contents = [_read(path) for path in paths]
+    reports = [
+        verify_bundle(data, policy, model_dir=model_dir, receipt=opening, require=level)
+        for data in contents
+    ]
+    if source.own:
+        note(f"trust: {source.path} is this workspace's own: you are trusting yourself")
+    exit_code = worst([report.exit_code for report in reports])
+    named = [(str(path), report.to_json()) for path, report in zip(paths, reports, strict=True)]
+    blocks = [f"{path}\n{r.summary()}" for path, r in zip(paths, reports, strict=True)]
+    emit("verify", _payload(named, exit_code, source), as_json, "\n\n".join(blocks))
+    ctx.exit(exit_code)
+
+
+@dataclass(frozen=True)
+class _TrustSource:
+    """Where trust comes from, if from anywhere."""
+
+    path: Path | None
+    own: bool = False
+    """Whether it is the file that the workspace wrote about its own keys."""
+
+    def load(self) -> Any:
+        from mbd.verify import load_trust
+
+        return load_trust(self.path) if self.path else None
+
+
+def _find_trust(ctx: click.Context, given: Path | None) -> _TrustSource:
+    """--trust, MBD_TRUST, ./trust.toml, then the workspace's own."""
+    import os
+
+    own = _own_trust(ctx)
+    named = os.environ.get("MBD_TRUST")
+    local = Path("trust.toml")
+    chosen = given or (Path(named) if named else None) or (local if local.is_file() else own)
+    same = bool(chosen and own and chosen.resolve() == own.resolve())
+    return _TrustSource(chosen, same)
+
+
+def _own_trust(ctx: click.Context) -> Path | None:
+    """The trust file of the workspace here; verifying needs no workspace, so none is fine."""
+    from mbd.cli.context import open_here
+
+    try:
+        path = open_here(ctx).trust_file
+    except MbdError:
+        return None
+    return path if path.is_file() else None
+
+
+def _expand(patterns: tuple[str, ...]) -> list[Path]:
+    """Files and patterns to files, in order, each once."""
+    paths: dict[Path, None] = {}
+    for pattern in patterns:
+        path = Path(pattern)
+        found = [path] if path.exists() else [Path(p) for p in sorted(glob.glob(pattern))]
+        files = [one for one in found if not one.is_dir()]
+        if not files:
+            raise UsageError(f"{pattern}: no such file", field="FILE", code="verify.no_file")
+        paths.update(dict.fromkeys(files))
+    return list(paths)
+
+
+def _read(path: Path, limit: int | None = None) -> bytes:
+    """The content, and no more of it than one byte beyond what would be accepted."""
+    from mbd.certificate.bundle import MAX_BUNDLE_BYTES
+
+    try:
+        with path.open("rb") as stream:
+            return stream.read((limit or MAX_BUNDLE_BYTES) + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}", field=str(path)) from error
+
+
+def _payload(
+    reports: list[tuple[str, dict[str, Any]]], exit_code: int, source: _TrustSource
+) -> dict[str, Any]:
+    """The worst report's fields on top; with several files, all of them under `files`."""
+    path, first = next((p, r) for p, r in reports if r["exitCode"] == exit_code)
+    document = {"file": path, **first, "trust": str(source.path) if source.path else None}
+    document["ownTrust"] = source.own
+    if len(reports) > 1:
+        document["files"] = [{"file": name, **report} for name, report in reports]
+    return document

@@ -1,0 +1,84 @@
+"""What the checks share: the inputs, and what earlier checks made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from mbd.certificate.bundle import Bundle
+from mbd.certificate.statement import Statement
+from mbd.errors import MbdError
+from mbd.ledger.entry import Entry
+from mbd.ledger.note import Checkpoint
+from mbd.ledger.tlog_proof import TlogProof
+from mbd.verify.trust import TrustedIssuer, TrustPolicy
+
+T = TypeVar("T")
+
+
+class CheckFailed(MbdError):
+    """A check that the bundle did not pass; `code` is stable."""
+
+
+class Undecided(MbdError):
+    """A check that cannot be made here; `code` says what is missing."""
+
+
+class NotReached(Undecided):
+    """A check that needs what an earlier one did not deliver."""
+
+
+@dataclass
+class Case:
+    """One bundle on trial. A check fills in what it established; later ones read it."""
+
+    data: bytes
+    trust: TrustPolicy | None
+    now: datetime
+    model_dir: Path | None = None
+    receipt: bytes | None = None
+    found_bundle: Bundle | None = None
+    found_statement: Statement | None = None
+    found_entry: Entry | None = None
+    found_proof: TlogProof | None = None
+    found_checkpoint: Checkpoint | None = None
+    signers: tuple[TrustedIssuer, ...] = ()
+    """Trusted issuers whose signatures hold; set by check 10."""
+
+    @property
+    def current(self) -> bool:
+        """Whether a signer is trusted without an end."""
+        return not self.signers or any(one.distrusted_from is None for one in self.signers)
+
+    @property
+    def bundle(self) -> Bundle:
+        """Set by check 1."""
+        return _reached(self.found_bundle, 1)
+
+    @property
+    def statement(self) -> Statement:
+        """Set by check 3."""
+        return _reached(self.found_statement, 3)
+
+    @property
+    def entry(self) -> Entry:
+        """Set by check 11."""
+        return _reached(self.found_entry, 11)
+
+    @property
+    def proof(self) -> TlogProof:
+        """Set by check 12."""
+        return _reached(self.found_proof, 12)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Set by check 12; its signature is check 13."""
+        return _reached(self.found_checkpoint, 12)
+
+
+def _reached(value: T | None, number: int) -> T:
+    if value is None:
+        raise NotReached(f"check {number} did not pass", code="not_reached")
+    return value

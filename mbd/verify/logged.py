@@ -1,0 +1,107 @@
+"""LOGGED, checks 11 to 16: the entry is this certificate's, and it is in the log.
+
+Here `certificate` and `ledger`, which know nothing of each other, are joined.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from mbd.certificate.statement import parse_time
+from mbd.errors import IntegrityError
+from mbd.ledger.entry import parse_entry
+from mbd.ledger.merkle import verify_inclusion
+from mbd.ledger.note import open_checkpoint, parse_checkpoint, parse_note
+from mbd.ledger.tlog_proof import parse_tlog_proof
+from mbd.verify.case import Case, CheckFailed, NotReached, Undecided
+from mbd.verify.trust import TrustedLog
+
+CLOCK_SKEW = timedelta(minutes=10)
+"""How far two honest clocks may be apart."""
+
+
+def leaf(case: Case) -> str:
+    """11. The entry binds exactly these signed bytes and these signatures."""
+    entry, envelope = parse_entry(case.bundle.entry), case.bundle.envelope
+    if entry.type != "certificate":
+        raise CheckFailed(f"an entry of type {entry.type!r}", code="leaf.type")
+    if entry.digest != envelope.digest():
+        raise CheckFailed("the entry is of another statement", code="leaf.mismatch")
+    if entry.signatures != envelope.signature_digests():
+        raise CheckFailed("the entry has other signatures", code="leaf.mismatch")
+    case.found_entry = entry
+    return ""
+
+
+def inclusion(case: Case) -> str:
+    """12. The entry is in the tree of the checkpoint."""
+    proof = parse_tlog_proof(case.bundle.tlog_proof)
+    if proof.extra is not None:
+        raise CheckFailed("a proof with extra data, which nothing signs", code="incl.extra")
+    checkpoint = parse_checkpoint(parse_note(proof.checkpoint).text)
+    leaf_hash = case.entry.leaf_hash()
+    try:
+        verify_inclusion(leaf_hash, proof.index, checkpoint.size, proof.hashes, checkpoint.root)
+    except IntegrityError as error:
+        raise CheckFailed(error.message, code="incl.invalid") from error
+    case.found_proof, case.found_checkpoint = proof, checkpoint
+    return f"entry {proof.index} of {checkpoint.size}"
+
+
+def log_signature(case: Case) -> str:
+    """13. The trusted log signed the checkpoint."""
+    log = _trusted_log(case)
+    if case.checkpoint.origin != log.origin:
+        raise Undecided(f"a log called {case.checkpoint.origin[:100]!r}", code="log.unknown")
+    try:
+        open_checkpoint(case.proof.checkpoint, log.key, log.origin)
+    except IntegrityError as error:
+        if error.code == "note.unknown_key":
+            raise Undecided("no trusted log key signed it", code="log.unknown") from error
+        raise CheckFailed(error.message, code="log.sig") from error
+    return log.origin
+
+
+def ledger_reference(case: Case) -> str:
+    """14. The checkpoint named in the certificate is of this log and from before the entry."""
+    stated, proof = case.statement.predicate.ledger, case.proof
+    if stated.origin != case.checkpoint.origin:
+        raise CheckFailed(f"issued for the log {stated.origin[:100]!r}", code="ledger.origin")
+    if stated.size > proof.index:
+        raise CheckFailed(
+            f"issued at size {stated.size}, but logged as entry {proof.index}", code="ledger.size"
+        )
+    if stated.size == case.checkpoint.size and stated.root != case.checkpoint.root.hex():
+        raise CheckFailed("two roots for one size", code="ledger.root")
+    return ""
+
+
+def time_window(case: Case) -> str:
+    """15. Issued before it was logged, and neither lies in the future; clocks may differ."""
+    issued = parse_time(case.statement.predicate.issued_at)
+    logged = parse_time(case.entry.time)
+    if issued > logged + CLOCK_SKEW:
+        raise CheckFailed("issued after it was logged", code="time.order")
+    for name, moment in (("issued", issued), ("logged", logged)):
+        if moment > case.now + CLOCK_SKEW:
+            raise CheckFailed(f"{name} in the future, at {moment.isoformat()}", code="time.future")
+    return f"logged at {case.entry.time}"
+
+
+def key_at_index(case: Case) -> str:
+    """16. A key that signed was believed for entries at this index."""
+    index = case.proof.index
+    if not case.signers:
+        raise NotReached("check 10 did not pass", code="not_reached")
+    ends = [signer.distrusted_from for signer in case.signers]
+    if not any(end is None or index < end for end in ends):
+        raise CheckFailed("the key was distrusted before this entry", code="key.distrusted")
+    return "" if case.current else "the key was distrusted after this entry"
+
+
+def _trusted_log(case: Case) -> TrustedLog:
+    if case.trust is None:
+        raise Undecided("no trust file", code="trust.missing")
+    if case.trust.log is None:
+        raise Undecided("the trust file names no log", code="log.unknown")
+    return case.trust.log

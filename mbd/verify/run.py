@@ -1,0 +1,125 @@
+"""Verify one bundle: every check runs, then the verdict is made.
+
+ 1 bundle               SIGNED      strict bytes, closed schema, at most 5 MB
+ 2 payload type         SIGNED      in-toto, nothing else
+ 3 statement            SIGNED      strict bytes, closed schema, known version
+ 4 model digest         SIGNED      subject[0], modelAfter and its files agree
+ 5 class rules          SIGNED      what the class may state; days in order
+ 6 theorem              SIGNED      in the registry, in its own words
+ 7 heads                SIGNED      none that saw a revoked modality is left out
+ 8 privacy arithmetic   SIGNED      recomputed rho and epsilon <= stated
+ 9 accepted limits      SIGNED      epsilon and delta within the trust file's
+10 signature            SIGNED      by a trusted key, for this issuer
+11 leaf                 LOGGED      the entry binds these bytes and signatures
+12 inclusion            LOGGED      the entry is in the tree of the checkpoint
+13 log signature        LOGGED      the trusted log signed the checkpoint
+14 ledger reference     LOGGED      issued for this log, before the entry
+15 time window          LOGGED      issued, then logged, not in the future
+16 key at index         LOGGED      the key was believed at the entry
+17 consistency          CONSISTENT  not evaluated by this version
+18 witnesses            WITNESSED   not evaluated by this version
+19 model files          ARTIFACTS   the given folder matches the manifest
+20 receipt              SUBJECT     the given receipt opens the commitments
+21 reproduction         REPRODUCED  not evaluated by this version
+
+No network, no workspace, nothing remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mbd.errors import DataError, IntegrityError, StorageError, UsageError
+from mbd.verify import extras, logged, signed
+from mbd.verify.case import Case, CheckFailed, Undecided
+from mbd.verify.report import DEFAULT_LEVEL, LEVELS, CheckResult, Level, Report
+from mbd.verify.trust import TrustPolicy
+
+Check = Callable[[Case], str]
+
+CHECKS: tuple[tuple[str, Level, Check], ...] = (
+    ("bundle", "SIGNED", signed.parse),  # 1
+    ("payload type", "SIGNED", signed.payload_type),  # 2
+    ("statement", "SIGNED", signed.statement),  # 3
+    ("model digest", "SIGNED", signed.model),  # 4
+    ("class rules", "SIGNED", signed.rules),  # 5
+    ("theorem", "SIGNED", signed.theorem),  # 6
+    ("heads", "SIGNED", signed.heads),  # 7
+    ("privacy arithmetic", "SIGNED", signed.arithmetic),  # 8
+    ("accepted limits", "SIGNED", signed.limits),  # 9
+    ("signature", "SIGNED", signed.signature),  # 10
+    ("leaf", "LOGGED", logged.leaf),  # 11
+    ("inclusion", "LOGGED", logged.inclusion),  # 12
+    ("log signature", "LOGGED", logged.log_signature),  # 13
+    ("ledger reference", "LOGGED", logged.ledger_reference),  # 14
+    ("time window", "LOGGED", logged.time_window),  # 15
+    ("key at index", "LOGGED", logged.key_at_index),  # 16
+    ("consistency", "CONSISTENT", extras.not_evaluated),  # 17
+    ("witnesses", "WITNESSED", extras.not_evaluated),  # 18
+    ("model files", "ARTIFACTS", extras.artifacts),  # 19
+    ("receipt", "SUBJECT", extras.subject),  # 20
+    ("reproduction", "REPRODUCED", extras.not_evaluated),  # 21
+)
+
+
+def verify_bundle(
+    data: bytes,
+    trust: TrustPolicy | None,
+    *,
+    model_dir: Path | None = None,
+    receipt: bytes | None = None,
+    require: Level | None = None,
+    now: datetime | None = None,
+) -> Report:
+    """Judge a bundle.
+
+    Args:
+        data: The file as received.
+        trust: Whom to believe; without it nothing is ever valid, at best undecided.
+        model_dir: A folder that should hold exactly the files of the released model.
+        receipt: The subject's receipt as received.
+        require: The level to reach; LOGGED if None.
+        now: The verifier's clock, aware; the system's if None.
+
+    Raises:
+        UsageError: `require` names no level, or needs a model or receipt that is not given.
+    """
+    required = _required(require, model_dir, receipt)
+    case = Case(data, trust, now or datetime.now(UTC), model_dir, receipt)
+    results = tuple(
+        _run(number, name, level, check, case)
+        for number, (name, level, check) in enumerate(CHECKS, start=1)
+    )
+    statement, checkpoint = case.found_statement, case.found_checkpoint
+    logged_ = all(one.result == "pass" for one in results if one.level == "LOGGED")
+    return Report(
+        checks=results,
+        required=required,
+        current=case.current,
+        certificate_id=statement.predicate.certificate_id if statement else None,
+        checkpoint=f"{checkpoint.origin}@{checkpoint.size}" if checkpoint and logged_ else None,
+    )
+
+
+def _run(number: int, name: str, level: Level, check: Check, case: Case) -> CheckResult:
+    """One check. What a parser or a rule refuses is a failure; any other error is our defect."""
+    try:
+        detail = check(case)
+    except Undecided as error:
+        return CheckResult(number, name, level, error.code, "skipped", error.message)
+    except (CheckFailed, DataError, IntegrityError, StorageError) as error:
+        return CheckResult(number, name, level, error.code, "fail", error.message)
+    return CheckResult(number, name, level, "ok", "pass", detail)
+
+
+def _required(require: Level | None, model_dir: Path | None, receipt: bytes | None) -> Level:
+    level = require or DEFAULT_LEVEL
+    if level not in LEVELS:
+        raise UsageError(f"level {level!r}: want one of {', '.join(LEVELS)}", field="--require")
+    if level == "ARTIFACTS" and model_dir is None:
+        raise UsageError("--require ARTIFACTS needs --model DIR", field="--model")
+    if level == "SUBJECT" and receipt is None:
+        raise UsageError("--require SUBJECT needs --receipt FILE", field="--receipt")
+    return level

@@ -1,0 +1,165 @@
+"""The trust file: whom a verifier believes. Nothing inside a bundle can add to it.
+
+[[issuer]]
+name = "Example Clinic"          # must equal `issuer` in the certificate
+keyId = "<hex>"                  # SHA-256 of the DER key
+publicKey = "<base64>"           # DER SubjectPublicKeyInfo; Ed25519 or P-256
+distrustedFrom = 1234            # optional: entries from this index on are refused
+
+[log]
+origin = "ledger.example/2026"   # first line of its checkpoints
+vkey = "<name>+<id>+<base64>"    # C2SP verifier key, Ed25519
+
+[limits]                         # optional: what you accept at most
+epsilon = 8
+delta = 1e-5
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from mbd.canonical.digest import b64decode_strict, b64encode
+from mbd.certificate.statement import Closed, validate
+from mbd.errors import MbdError, UsageError
+from mbd.ledger.note import VerifierKey, parse_verifier_key
+from mbd.signing.keys import PublicKey, ed25519_key, public_key
+
+MAX_TRUST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class TrustedIssuer:
+    """A key, and the name it may sign for."""
+
+    name: str
+    key: PublicKey
+    distrusted_from: int | None = None
+    """First ledger index at which the key is no longer believed."""
+
+
+@dataclass(frozen=True)
+class TrustedLog:
+    """The log whose checkpoints are believed."""
+
+    origin: str
+    key: VerifierKey
+
+
+@dataclass(frozen=True)
+class TrustPolicy:
+    """Whom to believe, and how much loss to accept."""
+
+    issuers: tuple[TrustedIssuer, ...]
+    log: TrustedLog | None
+    max_epsilon: float | None = None
+    max_delta: float | None = None
+
+    def issuer(self, key_id: str) -> TrustedIssuer | None:
+        """The issuer of this key, if it is trusted."""
+        return next((one for one in self.issuers if one.key.key_id == key_id), None)
+
+
+class _IssuerForm(Closed):
+    name: Annotated[str, Field(min_length=1, max_length=2000)]
+    key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
+    public_key: str
+    distrusted_from: Annotated[int, Field(ge=0)] | None = None
+
+
+class _LogForm(Closed):
+    origin: Annotated[str, Field(min_length=1, max_length=2000)]
+    vkey: str
+
+
+class _LimitsForm(Closed):
+    epsilon: float | int | None = None
+    delta: float | int | None = None
+
+
+class _TrustForm(Closed):
+    issuer: Annotated[tuple[_IssuerForm, ...], Field(strict=False, min_length=1)]
+    log: _LogForm | None = None
+    limits: _LimitsForm = _LimitsForm()
+
+
+def load_trust(path: Path) -> TrustPolicy:
+    """Read a trust file.
+
+    Raises:
+        UsageError: It is missing, not TOML, or says something that cannot be believed: a key
+            id of another key, a low-order key, a limit that is not a number > 0.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_TRUST_BYTES + 1)
+        if len(content) > MAX_TRUST_BYTES:
+            raise UsageError(f"{path}: larger than {MAX_TRUST_BYTES} bytes", code="trust.invalid")
+        return _policy(tomllib.loads(content.decode("utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"trust file {path}: {error}", code="trust.invalid") from error
+    except MbdError as error:
+        raise UsageError(
+            f"trust file {path}: {error.message}", code="trust.invalid", field=error.field
+        ) from error
+
+
+def render_trust(issuers: dict[str, PublicKey], origin: str, vkey: VerifierKey) -> str:
+    """The trust file that believes these issuers (name to key) and this log."""
+    parts = ["# Whom `mbd verify` believes. Get these keys from their owners, never from a bundle."]
+    for name, key in issuers.items():
+        parts += [
+            "",
+            "[[issuer]]",
+            f"name = {_quoted(name)}",
+            f'keyId = "{key.key_id}"',
+            f'publicKey = "{b64encode(key.der)}"',
+        ]
+    parts += ["", "[log]", f"origin = {_quoted(origin)}", f"vkey = {_quoted(str(vkey))}", ""]
+    return "\n".join(parts)
+
+
+def _policy(content: dict[str, Any]) -> TrustPolicy:
+    form = validate(_TrustForm, content, code="trust.invalid")
+    issuers = tuple(_issuer(one) for one in form.issuer)
+    if len({one.key.key_id for one in issuers}) != len(issuers):
+        raise UsageError("one key is listed twice", field="issuer")
+    return TrustPolicy(
+        issuers=issuers,
+        log=_log(form.log) if form.log else None,
+        max_epsilon=_limit("epsilon", form.limits.epsilon),
+        max_delta=_limit("delta", form.limits.delta),
+    )
+
+
+def _issuer(form: _IssuerForm) -> TrustedIssuer:
+    key = public_key(b64decode_strict(form.public_key, field="publicKey"))
+    if key.key_id != form.key_id:
+        raise UsageError(f"keyId of {form.name!r} is not that of its publicKey", field="keyId")
+    return TrustedIssuer(form.name, key, form.distrusted_from)
+
+
+def _log(form: _LogForm) -> TrustedLog:
+    key = parse_verifier_key(form.vkey)
+    ed25519_key(key.public_key)  # refuses low-order points, which the note format does not
+    return TrustedLog(form.origin, key)
+
+
+def _limit(name: str, value: float | int | None) -> float | None:
+    if value is None:
+        return None
+    if not 0 < value < math.inf:
+        raise UsageError(f"want a number > 0, got {value}", field=f"limits.{name}")
+    return float(value)
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string; its escapes are those of JSON, but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
