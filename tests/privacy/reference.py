@@ -1,4 +1,4 @@
-"""The formulas of the privacy curve and of zCDP, word for word, in 400-digit decimals: slow and obvious."""
+"""The formulas of the privacy curve and of zCDP in 400-digit decimals: slow and obvious."""
 
 from __future__ import annotations
 
