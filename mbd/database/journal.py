@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from mbd.canonical.times import timestamp
 from mbd.database.tables import request as requests
-from mbd.database.times import timestamp
 from mbd.errors import ConflictError, DataError, NotFoundError
 
 STAGES = (

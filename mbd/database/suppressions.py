@@ -13,8 +13,8 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
+from mbd.canonical.times import timestamp
 from mbd.database.tables import suppression
-from mbd.database.times import timestamp
 
 _LABEL = "suppression"
 

@@ -11,11 +11,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, cast, get_args
 
 from mbd.canonical.digest import sha256_hex
 from mbd.canonical.json import dumps, loads_strict
+from mbd.canonical.times import from_timestamp, timestamp
 from mbd.canonical.tree import leaf_hash
 from mbd.errors import DataError
 
@@ -37,7 +38,6 @@ MAX_LEAF_BYTES = 4096
 MAX_SIGNATURES = 16
 
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _FIELDS = {"digest", "signatures", "time", "type"}
 
 
@@ -56,8 +56,7 @@ class Entry:
     def __post_init__(self) -> None:
         if self.type not in ENTRY_TYPES:
             raise _invalid("type", self.type)
-        if not _TIME.fullmatch(self.time) or not _is_time(self.time):
-            raise _invalid("time", self.time)
+        from_timestamp(self.time)
         if len(self.signatures) > MAX_SIGNATURES:
             raise _invalid("signatures", f"{len(self.signatures)} of them")
         for digest in (self.digest, *self.signatures):
@@ -82,7 +81,7 @@ class Entry:
 
 def unsigned_entry(kind: EntryType, now: datetime, body: bytes) -> Entry:
     """The entry of a body that nobody signed."""
-    return Entry(kind, entry_time(now), sha256_hex(body))
+    return Entry(kind, timestamp(now), sha256_hex(body))
 
 
 def signed_entry(
@@ -92,7 +91,7 @@ def signed_entry(
     if not signatures:
         raise DataError("a signed entry needs a signature", code="entry.invalid")
     hashes = tuple(hashlib.sha256(signature).hexdigest() for signature in signatures)
-    return Entry(kind, entry_time(now), sha256_hex(signed_bytes), hashes)
+    return Entry(kind, timestamp(now), sha256_hex(signed_bytes), hashes)
 
 
 def parse_entry(leaf: bytes) -> Entry:
@@ -114,25 +113,6 @@ def parse_entry(leaf: bytes) -> Entry:
     if entry.leaf_bytes() != leaf:
         raise DataError("log entry: the bytes are not canonical", code="entry.invalid")
     return entry
-
-
-def entry_time(now: datetime) -> str:
-    """An aware time as the log writes it: UTC, whole seconds.
-
-    Raises:
-        DataError: The time has no zone.
-    """
-    if now.tzinfo is None:
-        raise DataError(f"time without a zone: {now}", code="entry.invalid")
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _is_time(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _invalid(field: str, value: object) -> DataError:

@@ -25,6 +25,7 @@ from mbd.ledger.merkle import (
     inclusion_proof,
     root_of,
     verify_consistency,
+    verify_inclusion,
 )
 from mbd.ledger.note import Checkpoint, NoteSigner, VerifierKey, open_checkpoint, sign_checkpoint
 from mbd.ledger.queries import latest_note, log_size, modalities_text, node_reader
@@ -133,6 +134,7 @@ class Log:
         Raises:
             NotFoundError: There is no such entry.
             TemporaryError: No checkpoint covers it yet: publish first.
+            IntegrityError: The stored tree is altered, so that the proof would not hold.
         """
         with self.database.read() as connection:
             if not 0 <= index < log_size(connection):
@@ -144,8 +146,9 @@ class Log:
                     code="log.unpublished",
                     hint="run `mbd resume`",
                 )
-            size = self._open(note).size
-            hashes = inclusion_proof(node_reader(connection), index, size)
+            head, read = self._open(note), node_reader(connection)
+            hashes = inclusion_proof(read, index, head.size)
+            verify_inclusion(read(0, index), index, head.size, hashes, head.root)
         return TlogProof(index, tuple(hashes), note).text
 
     def _keep(self, connection: Connection, note: str, size: int) -> str:

@@ -1,16 +1,16 @@
 """Promises of suppressions, pointers and secrets."""
 
 import stat
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mbd.canonical.times import from_timestamp, timestamp
 from mbd.database import pointers, suppressions
 from mbd.database.secrets import Secrets
 from mbd.database.suppressions import keyed_hash
-from mbd.database.times import from_timestamp, timestamp
 from mbd.errors import ConflictError, DataError, IntegrityError, NotFoundError, VersionError
 
 KEY = bytes(range(32))
@@ -67,6 +67,13 @@ def test_pointers_move_and_are_counted(database):
 @given(st.datetimes(min_value=datetime(1000, 1, 1), timezones=st.just(UTC)))
 def test_times_are_read_back_to_the_second(moment):
     assert from_timestamp(timestamp(moment)) == moment.replace(microsecond=0)
+
+
+def test_times_are_utc_and_have_a_zone():
+    east = timezone(timedelta(hours=2))
+    assert timestamp(datetime(2026, 1, 2, 1, tzinfo=east)) == "2026-01-01T23:00:00Z"
+    with pytest.raises(DataError):
+        timestamp(datetime(2026, 1, 2))
 
 
 @pytest.mark.parametrize(

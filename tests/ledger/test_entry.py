@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,6 @@ from mbd.errors import DataError
 from mbd.ledger.entry import (
     ENTRY_TYPES,
     Entry,
-    entry_time,
     parse_entry,
     signed_entry,
     unsigned_entry,
@@ -45,13 +44,6 @@ def test_a_leaf_holds_hashes_a_type_and_a_time_and_nothing_else():
         "type": "certificate",
     }
     assert unsigned_entry("policy", NOW, b"body").digest == hashlib.sha256(b"body").hexdigest()
-
-
-def test_times_are_utc():
-    east = timezone(timedelta(hours=2))
-    assert entry_time(datetime(2026, 1, 2, 1, tzinfo=east)) == "2026-01-01T23:00:00Z"
-    with pytest.raises(DataError):
-        entry_time(datetime(2026, 1, 2))
 
 
 @pytest.mark.parametrize(

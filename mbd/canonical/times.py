@@ -1,4 +1,4 @@
-"""How the database writes times."""
+"""One spelling of a moment: UTC, whole seconds."""
 
 from __future__ import annotations
 
