@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import glob
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mbd.certificate.bundle import MAX_BUNDLE_BYTES
+from mbd.certificate.receipt import MAX_RECEIPT_BYTES
+from mbd.cli.context import open_here
 from mbd.cli.output import emit, json_option, note
 from mbd.errors import MbdError, UsageError
-from mbd.verify.report import LEVELS
+from mbd.verify import LEVELS, TrustPolicy, load_trust, verify_bundle, worst
 
 _HELP = """Check deletion certificates, offline.
 
@@ -60,9 +64,6 @@ def verify(
     receipt: Path | None,
     as_json: bool,
 ) -> None:
-    from mbd.certificate.receipt import MAX_RECEIPT_BYTES
-    from mbd.verify import verify_bundle, worst
-
     level = next((name for name in LEVELS if require and name == require.upper()), None)
     paths = _expand(files)
     source = _find_trust(ctx, trust)
@@ -90,16 +91,13 @@ class _TrustSource:
     own: bool = False
     """Whether it is the file that the workspace wrote about its own keys."""
 
-    def load(self) -> Any:
-        from mbd.verify import load_trust
-
+    def load(self) -> TrustPolicy | None:
+        """The policy in the file, if there is a file."""
         return load_trust(self.path) if self.path else None
 
 
 def _find_trust(ctx: click.Context, given: Path | None) -> _TrustSource:
     """--trust, MBD_TRUST, ./trust.toml, then the workspace's own."""
-    import os
-
     own = _own_trust(ctx)
     named = os.environ.get("MBD_TRUST")
     local = Path("trust.toml")
@@ -110,8 +108,6 @@ def _find_trust(ctx: click.Context, given: Path | None) -> _TrustSource:
 
 def _own_trust(ctx: click.Context) -> Path | None:
     """The trust file of the workspace here; verifying needs no workspace, so none is fine."""
-    from mbd.cli.context import open_here
-
     try:
         path = open_here(ctx).trust_file
     except MbdError:
@@ -132,13 +128,11 @@ def _expand(patterns: tuple[str, ...]) -> list[Path]:
     return list(paths)
 
 
-def _read(path: Path, limit: int | None = None) -> bytes:
+def _read(path: Path, limit: int = MAX_BUNDLE_BYTES) -> bytes:
     """The content, and no more of it than one byte beyond what would be accepted."""
-    from mbd.certificate.bundle import MAX_BUNDLE_BYTES
-
     try:
         with path.open("rb") as stream:
-            return stream.read((limit or MAX_BUNDLE_BYTES) + 1)
+            return stream.read(limit + 1)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}", field=str(path)) from error
 

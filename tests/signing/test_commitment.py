@@ -1,0 +1,41 @@
+"""Commitments: an opening opens one thing only."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mbd.errors import DataError
+from mbd.signing.commitment import commit, new_salt, subject_commitment, subject_key
+
+KEY = bytes(range(32))
+
+
+@given(
+    st.tuples(st.text(max_size=6), st.text(max_size=6)),
+    st.tuples(st.text(max_size=6), st.text(max_size=6)),
+)
+def test_two_openings_never_meet(one, two):
+    assert (commit(KEY, *one) == commit(KEY, *two)) == (one == two)
+    assert (subject_commitment(KEY, *one) == subject_commitment(KEY, *two)) == (one == two)
+
+
+def test_purposes_are_apart():
+    assert commit(KEY, "a", "b") != subject_commitment(KEY, "a", "b")
+
+
+def test_no_pseudonym_is_stable_across_certificates():
+    one, two = subject_key(KEY, "A"), subject_key(KEY, "B")
+
+    assert one != two
+    assert subject_commitment(one, "A", "42") != subject_commitment(two, "B", "42")
+    assert subject_key(KEY, "A") == one
+
+
+def test_salts_are_fresh_and_short_ones_refused():
+    assert new_salt() != new_salt()
+    with pytest.raises(DataError):
+        commit(b"short", "a", "b")
+    with pytest.raises(DataError):
+        subject_key(b"", "A")
