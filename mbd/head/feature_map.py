@@ -110,6 +110,11 @@ class FeatureMap:
         return q
 
 
+def width_for(inputs: int, wanted: int) -> int:
+    """`wanted`, raised to a multiple of 64 that leaves room for 256 cosines if inputs are wide."""
+    return max(wanted, -(-(inputs + 256) // 64) * 64)
+
+
 def design_feature_map(
     *, inputs: int, width: int, frequency_std: float, clip: float, seed: str, ratio: float = 100.0
 ) -> tuple[FeatureMap, int]:

@@ -24,6 +24,7 @@ EXACT = 2**53
 
 DIGIT_BITS = 20
 _HALF = 1 << (DIGIT_BITS - 1)
+_CACHED = 2**16  # elements of a block that stays in a core's cache
 
 
 def largest(array: Integers) -> int:
@@ -69,10 +70,10 @@ def digits(values: Integers) -> list[npt.NDArray[np.float64]]:
     if values.dtype != object and largest(values) >= 2**62:
         raise ArithmeticRefused("a value of 2^62 or more")
     found: list[npt.NDArray[np.float64]] = []
-    while not found or bool((values != 0).any()):
-        low = ((values + _HALF) & (2 * _HALF - 1)) - _HALF
-        found.append(low.astype(np.float64))
-        values = (values - low) >> DIGIT_BITS
+    while not found or bool(values.any()):
+        values = values + _HALF
+        found.append((values & (2 * _HALF - 1)).astype(np.float64) - _HALF)
+        values >>= DIGIT_BITS
     return found
 
 
@@ -88,7 +89,7 @@ def long_product(matrix: Ints, factor: Integers) -> Integers:
     parts = digits(factor)
     stacked = np.concatenate(parts, axis=1)  # (d, parts * K)
     result = np.zeros((rows, columns), object)
-    block = max(1, 2**20 // max(width, 1))
+    block = max(1, _CACHED // max(width, 1))
     for start in range(0, rows, block):
         result[start : start + block] = _long_block(
             matrix[start : start + block], stacked, len(parts), columns

@@ -22,10 +22,12 @@ CANDIDATES: tuple[float, ...] = tuple(2.0**k for k in range(-8, 13))
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Integer rows of one head: features (n, d), targets (n, K)."""
+    """Integer rows of one head: features (n, d), targets (n, K), and what is said already."""
 
     q: Integers
     t: Integers
+    base: Floats
+    """(n, K): the prediction that the head corrects, in label units."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,22 @@ class Fold:
     judge: Rows
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A chosen lambda and its mean loss on the judging rows."""
+
+    strong_convexity: float
+    loss: float
+
+
 def choose_strong_convexity(
     folds: Sequence[Fold],
     *,
     feature_bits: int,
     target_bits: int,
     candidates: Sequence[float] = CANDIDATES,
-) -> float:
-    """The candidate with the smallest loss on the judging rows, summed over the folds.
+) -> Choice:
+    """The candidate with the smallest loss on the judging rows of all folds.
 
     Loss: absolute error of one output; with several, the share of wrong largest outputs.
     Ties are broken by the squared error, then by the larger lambda.
@@ -62,8 +72,9 @@ def choose_strong_convexity(
     losses = np.zeros((len(candidates), 2))
     for fold in usable:
         losses += _losses(fold, feature_bits, target_bits, candidates)
-    order = sorted(range(len(candidates)), key=lambda i: (*losses[i], -candidates[i]))
-    return candidates[order[0]]
+    best = min(range(len(candidates)), key=lambda i: (*losses[i], -candidates[i]))
+    judged = sum(len(fold.judge.q) for fold in usable)
+    return Choice(candidates[best], float(losses[best, 0]) / judged)
 
 
 def _losses(fold: Fold, feature_bits: int, target_bits: int, candidates: Sequence[float]) -> Floats:
@@ -73,7 +84,7 @@ def _losses(fold: Fold, feature_bits: int, target_bits: int, candidates: Sequenc
     truth = fold.judge.t * 2.0**-target_bits
     found = np.empty((len(candidates), 2))
     for i, scores in enumerate(_scores(fit, judge, targets, candidates)):
-        found[i] = _loss(scores, truth), float(((scores - truth) ** 2).sum())
+        found[i] = _loss(scores, truth, fold.judge.base), float(((scores - truth) ** 2).sum())
     return found
 
 
@@ -89,7 +100,8 @@ def _scores(
     return [left @ (right / (values + candidate)) for candidate in candidates]
 
 
-def _loss(scores: Floats, truth: Floats) -> float:
+def _loss(scores: Floats, truth: Floats, base: Floats) -> float:
     if truth.shape[1] == 1:
         return float(np.abs(scores - truth).sum())
-    return float((scores.argmax(axis=1) != truth.argmax(axis=1)).sum())
+    said, right = (scores + base).argmax(axis=1), (truth + base).argmax(axis=1)
+    return float((said != right).sum())

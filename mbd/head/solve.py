@@ -22,6 +22,7 @@ from mbd.privacy.rounding import up
 
 _EXTRA_BITS = 40
 _MAX_STEPS = 40
+_ROOT_BITS = 64  # of a square root, below the unit of the residual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def residual(
 
 
 def residual_bound(state: HeadState, scale: HeadScale, weights: Integers, grid: float) -> float:
-    """Upper bound on `||A W - B||_F` for `W = weights * grid`; at most one ulp too large.
+    """Upper bound on `||A W - B||_F` for `W = weights * grid`; tight to a float's last digit.
 
     Args:
         state: The state of the head.
@@ -88,9 +89,9 @@ def residual_bound(state: HeadState, scale: HeadScale, weights: Integers, grid: 
         grid: g, a power of two.
     """
     left, unit = residual(state, scale, weights, Fraction(check_grid(grid)))
-    squares = sum(int(value) ** 2 for value in left.flat)
+    squares = sum(int(value) ** 2 for value in left.flat) << 2 * _ROOT_BITS
     norm = isqrt(squares - 1) + 1 if squares else 0
-    return up(norm * unit)
+    return up(norm * unit / 2**_ROOT_BITS)
 
 
 def solve(state: HeadState, scale: HeadScale, grid: float) -> Ints:
