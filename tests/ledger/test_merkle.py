@@ -78,6 +78,9 @@ def check_consistency(tree, old, new):
     for wrong in flipped(proof):
         with pytest.raises(IntegrityError):
             verify_consistency(old, new, old_root, new_root, wrong)
+    if 0 < old < new:
+        with pytest.raises(IntegrityError):
+            verify_consistency(old, 4 * new, old_root, new_root, proof)
     forged = leaf_hash(b"another history")
     with pytest.raises(IntegrityError):
         verify_consistency(old, new, forged, new_root, proof)
