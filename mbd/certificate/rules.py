@@ -15,7 +15,7 @@ from mbd.errors import ArithmeticRefused, DataError
 from mbd.privacy.accountant import account
 from mbd.values import parse_availability
 
-_PROMISES = re.compile(r"certif|guarant|\bproof|\bprove", re.IGNORECASE)
+_PROMISES = re.compile(r"certif(?:y|ie)|guarant|\bproof|\bprove", re.IGNORECASE)
 _WHERE = re.compile(r"(?<![\w])(/|~/|[A-Za-z]:\\|\\\\)\w|\w+://")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from datetime import UTC, date, datetime
 from typing import Any
@@ -90,8 +91,6 @@ def issuance(**changes: Any) -> Issuance:
 
 def altered(content: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     """A deep copy of parsed JSON with one member replaced; `path` is dotted."""
-    import copy
-
     changed = copy.deepcopy(content)
     *parents, last = path.split(".")
     place: Any = changed

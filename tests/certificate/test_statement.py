@@ -1,0 +1,270 @@
+"""A statement has one shape; what does not fit it is refused, and nothing leaks into it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from mbd.canonical.digest import sha256_hex
+from mbd.canonical.json import dumps
+from mbd.certificate.issue import build_statement, model_digest
+from mbd.certificate.rules import check_class_rules
+from mbd.certificate.statement import parse_statement
+from mbd.certificate.theorems import THEOREMS, theorem_of
+from mbd.errors import DataError, MbdError, RefusedError
+from mbd.values import FileDigest
+from tests.certificate.samples import (
+    altered,
+    empirical_outcome,
+    exact_outcome,
+    head,
+    issuance,
+    outcome,
+)
+
+CERTIFIED = json.loads(build_statement(outcome(), issuance()).to_bytes())
+EXACT = json.loads(build_statement(exact_outcome(), issuance()).to_bytes())
+EMPIRICAL = json.loads(build_statement(empirical_outcome(), issuance()).to_bytes())
+
+
+def code_of(content: dict) -> str:
+    """The code with which parsing, or else the rules, refuse; '' if neither does."""
+    try:
+        check_class_rules(parse_statement(dumps(content)))
+    except DataError as error:
+        return error.code
+    return ""
+
+
+@pytest.mark.parametrize("make", [outcome, exact_outcome, empirical_outcome])
+def test_a_statement_reads_back_as_it_was_written(make):
+    statement = build_statement(make(), issuance())
+
+    assert parse_statement(statement.to_bytes()) == statement
+    assert parse_statement(statement.to_bytes()).to_bytes() == statement.to_bytes()
+
+
+def test_digests_of_personal_data_are_in_the_statement_only_under_salts():
+    text = json.dumps(CERTIFIED)
+
+    for digest in ("1" * 64, "2" * 64, "3" * 64, "4" * 64):
+        assert digest not in text
+    assert len(set(CERTIFIED["predicate"]["deletion"]["commitments"].values())) == 4
+
+
+def test_no_size_is_in_the_statement_and_every_other_number_is_a_string():
+    def numbers(value):
+        if isinstance(value, dict):
+            return [n for v in value.values() for n in numbers(v)]
+        if isinstance(value, list):
+            return [n for v in value for n in numbers(v)]
+        return [value] if isinstance(value, int | float) else []
+
+    assert "size" not in json.dumps(CERTIFIED["predicate"]["deletion"])
+    assert all(isinstance(number, int) for number in numbers(CERTIFIED))
+
+
+def test_the_subject_is_one_digest_over_the_sorted_files():
+    manifest = [
+        {"path": "heads/audio.safetensors", "sha256": "a" * 64},
+        {"path": "heads/text.safetensors", "sha256": "b" * 64},
+    ]
+
+    assert CERTIFIED["subject"][0]["digest"]["sha256"] == sha256_hex(dumps(manifest))
+    assert model_digest(outcome().model_after) == sha256_hex(dumps(manifest))
+
+
+def test_every_field_is_required_and_no_other_is_allowed():
+    def places(value, path=()):
+        if isinstance(value, dict):
+            yield path, value
+            for key, member in value.items():
+                yield from places(member, (*path, key))
+        elif isinstance(value, list) and value:
+            yield from places(value[0], (*path, 0))
+
+    for path, found in places(CERTIFIED):
+        for key in found:
+            content = json.loads(json.dumps(CERTIFIED))
+            place = content
+            for part in path:
+                place = place[part]
+            del place[key]
+            assert code_of(content), (path, key)
+        content = json.loads(json.dumps(CERTIFIED))
+        place = content
+        for part in path:
+            place = place[part]
+        place["forgotten"] = True
+        assert code_of(content) == "statement.schema", path
+
+
+GUARANTEE = "predicate.guarantee."
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "code"),
+    [
+        ("predicateType", "urn:mbd:modality-deletion-certificate:v2", "statement.version"),
+        ("predicateType", "https://slsa.dev/provenance/v1", "statement.type"),
+        ("_type", "https://in-toto.io/Statement/v0.1", "statement.schema"),
+        ("subject.0.digest.sha256", "0" * 64, "model.subject"),
+        ("predicate.deletion.modelAfter.files.0.sha256", "0" * 64, "model.digest"),
+        ("predicate.deletion.modelAfter.files.0.path", "../x", "statement.schema"),
+        ("predicate.deletion.modelAfter.files.0.path", "/etc/passwd", "statement.schema"),
+        ("predicate.deletion.modalities", ["text", "audio"], "statement.schema"),
+        ("predicate.deletion.modalities", ["audio", "text"], "heads.incomplete"),
+        ("predicate.deletion.modalities", [], "statement.schema"),
+        ("predicate.certificateId", "01jabcdefghjkmnpqrstvwxyz0", "statement.schema"),
+        ("predicate.issuedAt", "2026-05-17T12:00:00+00:00", "statement.schema"),
+        ("predicate.issuedAt", "2026-05-16T12:00:00Z", "time.order"),
+        ("predicate.request.receivedOn", "2026-05-18", "time.order"),
+        ("predicate.request.dueBy", "2026-05-01", "time.order"),
+        ("predicate.request.dueBy", "2026-02-30", "statement.schema"),
+        ("predicate.request.basis", "see /home/operator/notes", "class.private"),
+        ("predicate.ledger.size", 0, "policy.index"),
+        ("predicate.ledger.size", "3", "statement.schema"),
+        ("predicate.ledger.size", True, "statement.schema"),
+        (GUARANTEE + "rho", "0", "claim.rho"),
+        (GUARANTEE + "epsilon", "0.0001", "claim.epsilon"),
+        (GUARANTEE + "epsilon", "NaN", "statement.schema"),
+        (GUARANTEE + "epsilon", "+1", "statement.schema"),
+        (GUARANTEE + "epsilon", "-1", "statement.schema"),
+        (GUARANTEE + "epsilon", 1, "statement.schema"),
+        (GUARANTEE + "epsilon", None, "class.certified"),
+        (GUARANTEE + "delta", "0", "claim.delta"),
+        (GUARANTEE + "delta", "1", "claim.delta"),
+        (GUARANTEE + "delta", "1e-9", "claim.epsilon"),
+        (GUARANTEE + "attempts", 0, "class.certified"),
+        (GUARANTEE + "attempts", 2, "claim.rho"),
+        (GUARANTEE + "theorem", None, "class.certified"),
+        (GUARANTEE + "theorem", "urn:mbd:theorem:wishful:v1", "theorem.unknown"),
+        (GUARANTEE + "theorem", "urn:mbd:theorem:exact-subtraction:v1", "theorem.class"),
+        (GUARANTEE + "comparator", "The subject is forgotten.", "theorem.wording"),
+        (GUARANTEE + "notCovered", [], "theorem.wording"),
+        (GUARANTEE + "class", "none", "statement.schema"),
+        (GUARANTEE + "class", "exact", "class.exact"),
+        (GUARANTEE + "class", "empirical", "class.empirical"),
+        (GUARANTEE + "heads", ["audio", "text"], "heads.unknown"),
+        (GUARANTEE + "heads", ["audio", "text+audio"], "statement.schema"),
+        (GUARANTEE + "heads", ["audio", "audio+text", "audio+vision"], "heads.incomplete"),
+        (GUARANTEE + "selectedHeads", ["audio"], "heads.incomplete"),
+        (GUARANTEE + "selectedHeads", ["audio", "audio+text", "text"], "heads.incomplete"),
+        (GUARANTEE + "parameters", [], "class.certified"),
+        (GUARANTEE + "parameters.0.head", "audio+text", "heads.incomplete"),
+        (GUARANTEE + "parameters.0.sensitivity", "1e-9", "claim.sensitivity"),
+        (GUARANTEE + "parameters.0.tolerance", "0.001", "claim.sensitivity"),
+        (GUARANTEE + "parameters.0.strongConvexity", "0.0001", "claim.sensitivity"),
+        (GUARANTEE + "parameters.0.strongConvexity", "0", "claim.strong_convexity"),
+        (GUARANTEE + "parameters.0.sigma", "0", "claim.sigma"),
+        (GUARANTEE + "parameters.0.sigma", "5e-324", "claim.sigma"),
+        (GUARANTEE + "parameters.0.sigma", "0.00006103515625", "claim.rho"),
+        (GUARANTEE + "parameters.0.grid", "0.3", "claim.grid"),
+        (GUARANTEE + "parameters.0.dimension", 0, "statement.schema"),
+    ],
+)
+def test_an_altered_certificate_is_refused_by_name(path, value, code):
+    assert code_of(CERTIFIED) == ""
+    assert code_of(altered(CERTIFIED, path, value)) == code
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "code"),
+    [
+        ("epsilon", "0.1", "class.exact"),
+        ("epsilon", None, "class.exact"),
+        ("delta", "0.000001", "class.exact"),
+        ("rho", "1", "class.exact"),
+        ("reproduce", None, "class.exact"),
+        ("theorem", None, "class.exact"),
+        ("theorem", "urn:mbd:theorem:surgical-release:v1", "theorem.class"),
+        ("parameters", CERTIFIED["predicate"]["guarantee"]["parameters"], "class.exact"),
+        ("selectedHeads", ["vision"], "heads.unknown"),
+    ],
+)
+def test_an_exact_certificate_states_no_loss_and_how_to_repeat_it(path, value, code):
+    assert code_of(EXACT) == ""
+    assert code_of(altered(EXACT, GUARANTEE + path, value)) == code
+
+
+def test_a_subject_without_training_rows_gets_an_exact_certificate():
+    statement = build_statement(exact_outcome(selected_heads=()), issuance())
+
+    assert statement.predicate.guarantee.selected_heads == ()
+
+
+@pytest.mark.parametrize("field", ["rho", "epsilon", "delta"])
+def test_an_empirical_certificate_states_no_loss(field):
+    assert code_of(EMPIRICAL) == ""
+    assert EMPIRICAL["predicate"]["guarantee"]["epsilon"] is None
+    assert code_of(altered(EMPIRICAL, GUARANTEE + field, "1")) == "class.empirical"
+
+
+@pytest.mark.parametrize("word", ["certified", "Guaranteed", "a proof", "proven", "we prove"])
+def test_an_empirical_certificate_never_promises(word):
+    claim = {"id": "bold", "status": "measured", "text": f"This is {word}."}
+
+    found = code_of(altered(EMPIRICAL, "predicate.claims", [claim]))
+
+    assert found == "class.empirical"
+
+
+def test_the_issuer_states_the_recomputed_loss_and_more_attempts_cost_more():
+    once = build_statement(outcome(), issuance()).predicate.guarantee
+    twice = build_statement(outcome(attempts=2), issuance()).predicate.guarantee
+
+    assert once.rho is not None
+    assert twice.rho is not None
+    assert float(twice.rho) == pytest.approx(2 * float(once.rho))
+
+
+def test_nothing_is_issued_about_a_dry_run():
+    with pytest.raises(RefusedError):
+        build_statement(outcome(guarantee_class="none"), issuance())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"heads": (head("audio"),)},
+        {"heads": (), "selected_heads": ()},
+        {"selected_heads": ("audio",), "heads": (head("audio"),)},
+        {"heads": (head("audio", sensitivity=1e-12), head("audio+text"))},
+        {"heads": (head("audio", sigma=float("nan")), head("audio+text"))},
+        {"model_after": ()},
+        {"model_after": (FileDigest(path="/x", size_bytes=1, sha256="a" * 64),)},
+        {"stores": ({"store": "/srv/data", "action": "rewritten", "scan": "clean"},)},
+        {"stores": ({"store": "data", "action": "rewritten"},)},
+        {"attempts": 0},
+    ],
+)
+def test_an_outcome_that_a_verifier_would_refuse_is_never_issued(changes):
+    with pytest.raises(MbdError):
+        build_statement(outcome(**changes), issuance())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"certificate_id": "x"},
+        {"salt": b"short"},
+        {"delta": 0.0},
+        {"delta": None},
+        {"supersedes": issuance().certificate_id},
+        {"issued_at": issuance().issued_at.replace(tzinfo=None)},
+        {"issued_at": issuance().issued_at - timedelta(days=3)},
+    ],
+)
+def test_a_wrong_issuance_is_refused(changes):
+    with pytest.raises(MbdError):
+        build_statement(outcome(), issuance(**changes))
+
+
+def test_no_theorem_and_no_certificate_says_forgotten():
+    for content in (CERTIFIED, EXACT, EMPIRICAL):
+        assert "forgot" not in json.dumps(content).lower()
+    for theorem in THEOREMS.values():
+        assert theorem_of(theorem.guarantee_class) == theorem
+        assert theorem.citation
