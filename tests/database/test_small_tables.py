@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from mbd.canonical.times import from_timestamp, timestamp
-from mbd.database import pointers, suppressions
+from mbd.database import models, pointers, suppressions
 from mbd.database.secrets import Secrets
 from mbd.database.suppressions import keyed_hash
+from mbd.database.tables import model
 from mbd.errors import ConflictError, DataError, IntegrityError, NotFoundError, VersionError
 
 KEY = bytes(range(32))
@@ -129,3 +131,19 @@ def test_what_is_no_file_of_secrets_is_refused(tmp_path, database, secrets):
         connection.exec_driver_sql("PRAGMA user_version = 2")
     with pytest.raises(VersionError):
         Secrets.open(secrets.path)
+
+
+def test_one_model_is_current_and_each_knows_its_policy(database):
+    with database.transaction() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO entry (entry_index, type, time, leaf, leaf_hash) VALUES"
+            " (0, 'policy', '', x'', x''), (1, 'policy', '', x'', x'')"
+        )
+        models.add(connection, "m1", 0, "d" * 64, NOW)
+        models.add(connection, "m2", 1, "e" * 64, NOW)
+        models.add(connection, "m2", 1, "e" * 64, NOW)
+        statuses = dict(connection.execute(select(model.c.model_id, model.c.status)).all())
+        assert statuses == {"m1": models.SUPERSEDED, "m2": models.CURRENT}
+        assert [models.policy_index(connection, name) for name in statuses] == [0, 1]
+        with pytest.raises(NotFoundError):
+            models.policy_index(connection, "m3")
