@@ -14,8 +14,13 @@ from math import floor, log2, sqrt
 
 from mbd.errors import ArithmeticRefused
 from mbd.head.solve import HeadScale, check_grid
-from mbd.privacy.accountant import account, noise_steps, sensitivity_of, sigma_on_grid
-from mbd.privacy.accountant import tolerance_for as tolerance_within
+from mbd.privacy.accountant import (
+    account,
+    noise_steps,
+    sensitivity_of,
+    sigma_on_grid,
+    tolerance_for,
+)
 from mbd.privacy.discrete_gaussian import MAX_STEPS
 from mbd.privacy.zcdp import rho_for, sensitivity_for, share
 from mbd.values import HeadParameters
@@ -79,7 +84,8 @@ def plan_head(
         ArithmeticRefused: tau is not reachable with ten-fold room at the planned rows.
     """
     wanted = noise * range_width / sqrt(dimension)
-    tolerance = _tolerance(wanted, scale.strong_convexity, epsilon, delta, selected)
+    rho = share(rho_for(epsilon, delta), selected)
+    tolerance = _tolerance(wanted, scale.strong_convexity, rho)
     matrix = scale.a * planned_rows * norm_squared + scale.strong_convexity * sqrt(dimension)
     finest = tolerance / (ROOM * matrix * sqrt(outputs / 12))
     grid = 2.0 ** floor(log2(finest))
@@ -109,10 +115,11 @@ def head_parameters(
         ArithmeticRefused: No head, a bad epsilon or delta, or the parameters would cost
             more than was asked for.
     """
-    parameters = tuple(
-        _complete(policy, epsilon, delta, len(policies))
-        for policy in sorted(policies, key=lambda policy: policy.head)
-    )
+    if not policies:
+        raise ArithmeticRefused("heads: no head to release", field="heads")
+    rho = share(rho_for(epsilon, delta), len(policies))
+    ordered = sorted(policies, key=lambda policy: policy.head)
+    parameters = tuple(_complete(policy, rho) for policy in ordered)
     loss = account(parameters, delta)
     if loss.epsilon > epsilon:
         raise ArithmeticRefused(
@@ -121,9 +128,9 @@ def head_parameters(
     return parameters
 
 
-def _complete(policy: HeadPolicy, epsilon: float, delta: float, selected: int) -> HeadParameters:
+def _complete(policy: HeadPolicy, rho: float) -> HeadParameters:
     convexity = policy.scale.strong_convexity
-    tolerance = _tolerance(policy.sigma, convexity, epsilon, delta, selected)
+    tolerance = _tolerance(policy.sigma, convexity, rho)
     return HeadParameters(
         head=policy.head,
         dimension=policy.dimension,
@@ -136,12 +143,9 @@ def _complete(policy: HeadPolicy, epsilon: float, delta: float, selected: int) -
     )
 
 
-def _tolerance(
-    sigma: float, strong_convexity: float, epsilon: float, delta: float, selected: int
-) -> float:
-    """The logged rule: the largest tau that one of `selected` equal shares of rho allows."""
-    rho = share(rho_for(epsilon, delta), selected)
-    return _round_down(tolerance_within(sensitivity_for(rho, sigma), strong_convexity))
+def _tolerance(sigma: float, strong_convexity: float, rho: float) -> float:
+    """The logged rule: the largest tau that costs at most `rho`, rounded down."""
+    return _round_down(tolerance_for(sensitivity_for(rho, sigma), strong_convexity))
 
 
 def _round_down(value: float) -> float:

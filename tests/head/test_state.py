@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbd.errors import ArithmeticRefused, IntegrityError, NotFoundError
 from mbd.head.state import HeadState, contribution, state_digest
-from mbd.head.weights import load_weights, save_weights
 from tests.head.rows import rows
 
 
@@ -128,26 +128,21 @@ def test_a_saved_state_is_the_same_state(tmp_path):
 
 @pytest.mark.parametrize("keep", [0, 7, 100, -1])
 def test_a_torn_file_is_an_integrity_error(tmp_path, keep):
-    state_file, head_file = tmp_path / "state", tmp_path / "head"
-    contribution(*rows(2)).save(state_file)
-    save_weights(head_file, np.zeros((24, 1), np.int64))
-    for path in (state_file, head_file):
-        path.write_bytes(path.read_bytes()[:keep])
+    path = tmp_path / "state"
+    contribution(*rows(2)).save(path)
+    path.write_bytes(path.read_bytes()[:keep])
 
     with pytest.raises(IntegrityError):
-        HeadState.load(state_file)
-    with pytest.raises(IntegrityError):
-        load_weights(head_file, width=24, outputs=1)
+        HeadState.load(path)
 
 
 def test_a_missing_file_and_another_content_are_named(tmp_path):
-    save_weights(tmp_path / "head", np.ones((24, 2), np.int64))
+    path = tmp_path / "state"
     with pytest.raises(NotFoundError):
-        HeadState.load(tmp_path / "none")
-    with pytest.raises(NotFoundError):
-        load_weights(tmp_path / "none", width=1, outputs=1)
+        HeadState.load(path)
+    HeadState(np.zeros((4, 3), np.int64), np.zeros((4, 1), np.int64), 1).save(path)
     with pytest.raises(IntegrityError):
-        HeadState.load(tmp_path / "head")
+        HeadState.load(path)
+    path.write_bytes(safetensors.numpy.save({"gram": np.zeros((4, 4), np.int64)}))
     with pytest.raises(IntegrityError):
-        load_weights(tmp_path / "head", width=24, outputs=1)
-    assert load_weights(tmp_path / "head", width=24, outputs=2).sum() == 48
+        HeadState.load(path)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mbd.deletion.plan import BlockProvenance, plan, with_derived
+from mbd.errors import DataError, RefusedError
+from mbd.values import (
+    COHORTS,
+    ModalityInfo,
+    availability_name,
+    nonempty_subsets,
+    parse_availability,
+)
+
+MODALITIES = ("audio", "text", "vision")
+HEADS = tuple(availability_name(p) for p in nonempty_subsets(MODALITIES))
+
+
+def blocks(learned: frozenset = frozenset({"foundation"}), modalities=MODALITIES):
+    """A core, a scaler and a policy learned from `learned`, and a head per availability."""
+    frozen = [
+        BlockProvenance(name=kind, kind=kind, cohorts=learned, modalities=frozenset(modalities))
+        for kind in ("core", "scaler", "policy")
+    ]
+    heads = [
+        BlockProvenance(
+            name=name, kind="head", cohorts=frozenset(COHORTS), modalities=parse_availability(name)
+        )
+        for name in HEADS
+    ]
+    return [*frozen, *heads]
+
+
+def revoke(modalities=frozenset({"audio"}), cohort="revocable", rows=None, **more):
+    rows = dict.fromkeys(HEADS, 3) if rows is None else rows
+    return plan(
+        more.pop("blocks", blocks()),
+        subject_cohort=cohort,
+        modalities=frozenset(modalities),
+        rows=rows,
+        **more,
+    )
+
+
+@given(st.sets(st.sampled_from(MODALITIES), min_size=1))
+def test_exactly_the_heads_that_read_a_revoked_modality_are_selected(modalities):
+    found = revoke(modalities)
+
+    assert set(found.selected) == {n for n in HEADS if parse_availability(n) & modalities}
+    assert set(found.untouched) == set(HEADS) - set(found.selected)
+    assert found.guarantee_class == "certified"
+    changed = {action.block for action in found.actions if action.action != "keep"}
+    assert changed == set(found.selected)
+
+
+def test_heads_without_a_row_of_the_subject_are_selected_too():
+    assert revoke(rows={"audio": 1}).selected == revoke().selected
+
+
+@pytest.mark.parametrize("cohort", ["foundation", "calibration"])
+def test_a_subject_that_a_frozen_block_learned_from_is_refused_with_ways_on(cohort):
+    with pytest.raises(RefusedError) as refusal:
+        revoke(cohort=cohort, blocks=blocks(frozenset({cohort})))
+
+    assert refusal.value.exit_code == 5
+    assert "core" in str(refusal.value)
+    assert "--core none" in (refusal.value.hint or "")
+
+
+def test_taint_needs_the_modality_and_the_cohort():
+    text_only = blocks(modalities=("text",))
+
+    assert revoke(cohort="foundation", blocks=text_only).selected
+    assert revoke(cohort="foundation", blocks=blocks(frozenset())).selected
+    with pytest.raises(RefusedError):
+        revoke({"audio", "text"}, cohort="foundation", blocks=text_only)
+
+
+def test_a_subject_without_training_rows_costs_nothing_and_changes_no_head():
+    for rows in ({}, {"text": 5, "text+vision": 5, "audio": 0}):
+        found = revoke(rows=rows)
+        assert (found.guarantee_class, found.selected) == ("exact", ())
+        assert set(found.untouched) == set(HEADS)
+        assert {action.action for action in found.actions} == {"keep"}
+
+
+@pytest.mark.parametrize(
+    ("method", "used", "guarantee"),
+    [
+        ("auto", "surgical", "certified"),
+        ("surgical", "surgical", "certified"),
+        ("exact", "exact", "exact"),
+    ],
+)
+def test_the_method_decides_the_class(method, used, guarantee):
+    found = revoke(method=method)
+
+    assert (found.method, found.guarantee_class) == (used, guarantee)
+    assert {a.guarantee for a in found.actions if a.block in found.selected} == {guarantee}
+
+
+def test_a_revocation_cascades_to_derived_channels():
+    declared = [
+        ModalityInfo(name="audio", width=3, max_length=1),
+        ModalityInfo(name="text", width=3, max_length=1, derived_from=("audio",)),
+        ModalityInfo(name="topics", width=3, max_length=1, derived_from=("text", "vision")),
+        ModalityInfo(name="vision", width=3, max_length=1),
+    ]
+
+    assert with_derived({"audio"}, declared) == {"audio", "text", "topics"}
+    assert with_derived({"vision"}, declared) == {"vision", "topics"}
+    assert with_derived({"topics"}, declared) == {"topics"}
+    for wrong in ({"smell"}, set()):
+        with pytest.raises(DataError):
+            with_derived(wrong, declared)
