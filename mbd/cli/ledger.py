@@ -55,7 +55,7 @@ def list_(
     receipt: Path | None,
     as_json: bool,
 ) -> None:
-    """List entries: type, time, class, modalities and hashes; never a subject."""
+    """List what was logged, without subjects: type, time, class, modalities, hash."""
     from mbd.ledger.queries import Filter, find_entry, list_entries
 
     certificate = None if receipt is None else _certificate_of(receipt)
@@ -80,7 +80,10 @@ def list_(
 @json_option
 @click.pass_context
 def show(ctx: click.Context, reference: str, as_json: bool) -> None:
-    """Show one entry by its index or certificate id: leaf, and body unless erased."""
+    """Show one entry, by index or certificate id.
+
+    Prints its leaf, and its body unless that was erased.
+    """
     from mbd.ledger.queries import body_of, find_entry
 
     with _reading(ctx) as (connection, interrupted):
@@ -220,7 +223,8 @@ def _readable(body: bytes) -> Any:
 
 
 def _entry_text(entry: LogEntry, payload: dict[str, Any]) -> str:
-    lines = [f"{name:14}{value}" for name, value in _entry_json(entry).items()]
+    fields = {**_entry_json(entry), "modalities": "+".join(entry.modalities) or "-"}
+    lines = [f"{name:14}{value}" for name, value in fields.items()]
     leaf = json.dumps(payload["leaf"], indent=2)
     body = "erased, or never stored"
     if payload["body"] is not None:
