@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,10 +126,16 @@ class Store:
         """Every file in force."""
         return self._folder.paths()
 
-    def root(self) -> str:
-        """Digest of everything held (hex): RFC 6962 root over the roots of the buckets."""
+    def root(self, replacing: Mapping[int, Records] | None = None) -> str:
+        """Digest of everything held (hex): RFC 6962 root over the roots of the buckets.
+
+        Args:
+            replacing: Content that some buckets are about to get: the root afterwards.
+        """
         entries = self._folder.manifest.files
         roots = [empty_root() if e is None else bytes.fromhex(e.facts["root"]) for e in entries]
+        for bucket, records in (replacing or {}).items():
+            roots[bucket] = bytes.fromhex(items_root(records))
         return tree_root([leaf_hash(root) for root in roots]).hex()
 
     def read_bucket(self, bucket: int) -> Records:
