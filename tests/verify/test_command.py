@@ -1,0 +1,165 @@
+"""`mbd verify` as it is typed: exit codes, JSON, where trust comes from, what it loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mbd.cli.main import invoke
+from mbd.verify.trust import render_trust
+from tests.certificate.samples import NOW
+from tests.verify.world import World, make_world
+
+WORLD = make_world()
+
+
+def trust_text(world: World) -> str:
+    assert world.trust.log
+    return render_trust(
+        {"Example Clinic": world.issuer.public}, world.trust.log.origin, world.trust.log.key
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A folder with a true certificate, a trust file, and other people's files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MBD_TRUST", raising=False)
+    monkeypatch.delenv("MBD_WORKSPACE", raising=False)
+    (tmp_path / "cert.json").write_bytes(WORLD.data)
+    (tmp_path / "foreign.json").write_bytes(make_world().data)
+    (tmp_path / "broken.json").write_bytes(WORLD.data[:-1])
+    (tmp_path / "mine.toml").write_text(trust_text(WORLD))
+    (tmp_path / "receipt.r").write_bytes(WORLD.receipt.to_bytes())
+    return tmp_path
+
+
+def document(capsys) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_example_is_older_than_the_clock_of_this_test():
+    assert NOW.timestamp() < time.time()
+
+
+def test_a_true_certificate_exits_0_and_says_what_was_not_checked(folder, capsys):
+    assert invoke(["verify", "cert.json", "--trust", "mine.toml"]) == 0
+
+    out = capsys.readouterr().out
+    assert "VALID at checkpoint ledger.example/1@7; level LOGGED" in out
+    assert out.rstrip().endswith("others another log.")
+
+
+def test_the_json_carries_the_report(folder, capsys):
+    code = invoke(
+        ["verify", "cert.json", "--trust", "mine.toml", "--receipt", "receipt.r", "--json"]
+    )
+
+    found = document(capsys)
+    assert code == found["exitCode"] == 0
+    assert found["schema"] == "urn:mbd:cli:verify:v1"
+    assert (found["verdict"], found["levelReached"]) == ("valid", "LOGGED+SUBJECT")
+    assert [check["number"] for check in found["checks"]] == list(range(1, 22))
+    assert {"number", "name", "code", "result", "reason"} == set(found["checks"][0])
+    assert found["notChecked"]
+    assert found["limits"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["cert.json"], 3),
+        (["foreign.json", "--trust", "mine.toml"], 3),
+        (["broken.json", "--trust", "mine.toml"], 1),
+        (["cert.json", "--trust", "mine.toml", "--require", "SIGNED"], 0),
+        (["cert.json", "--trust", "mine.toml", "--require", "consistent"], 3),
+        (["cert.json", "--trust", "mine.toml", "--require", "SUBJECT"], 2),
+        (["cert.json", "--trust", "mine.toml", "--require", "PERFECT"], 2),
+        (["cert.json", "--trust", "cert.json"], 2),
+        (["cert.json", "--trust", "absent.toml"], 2),
+        (["absent.json", "--trust", "mine.toml"], 2),
+        (["absent*.json", "--trust", "mine.toml"], 2),
+        (["cert.json", "--trust", "mine.toml", "--receipt", "absent"], 2),
+        (["cert.json", "--trust", "mine.toml", "--model", "absent"], 2),
+        (["cert.json", "--trust", "mine.toml", "--model", "."], 1),
+        (["cert.json", "foreign.json", "--trust", "mine.toml"], 3),
+        (["*.json", "--trust", "mine.toml"], 1),
+        ([], 2),
+    ],
+)
+def test_exit_codes(folder, arguments, code):
+    assert invoke(["verify", *arguments]) == code
+
+
+def test_several_files_are_all_reported_and_the_worst_speaks(folder, capsys):
+    assert invoke(["verify", "*.json", "--trust", "mine.toml", "--json"]) == 1
+
+    found = document(capsys)
+    codes = {one["file"]: one["exitCode"] for one in found["files"]}
+    assert codes == {"broken.json": 1, "cert.json": 0, "foreign.json": 3}
+    assert (found["verdict"], found["exitCode"], found["file"]) == ("invalid", 1, "broken.json")
+
+
+def test_trust_is_looked_for_in_order(folder, monkeypatch):
+    other = trust_text(make_world())
+    workspace = folder / "service"
+    inside = workspace / "certs"
+    inside.mkdir(parents=True)
+    (workspace / "mbd.toml").write_text("format = 1\n")
+    (workspace / "trust.toml").write_text(trust_text(WORLD))
+    monkeypatch.chdir(inside)
+    cert = str(folder / "cert.json")
+
+    assert invoke(["verify", cert]) == 0  # the workspace's
+    (inside / "trust.toml").write_text(other)
+    assert invoke(["verify", cert]) == 3  # the one here
+    monkeypatch.setenv("MBD_TRUST", str(folder / "mine.toml"))
+    assert invoke(["verify", cert]) == 0  # the environment's
+    assert invoke(["verify", cert, "--trust", "trust.toml"]) == 3  # the flag's
+
+
+@pytest.mark.parametrize("where", [".", "certs"])
+def test_trusting_oneself_is_said(folder, monkeypatch, capsys, where):
+    (folder / "mbd.toml").write_text("format = 1\n")
+    (folder / "trust.toml").write_text(trust_text(WORLD))
+    (folder / "certs").mkdir()
+    monkeypatch.chdir(folder / where)
+
+    assert invoke(["verify", str(folder / "cert.json"), "--json"]) == 0
+
+    captured = capsys.readouterr()
+    assert "trusting yourself" in captured.err
+    assert json.loads(captured.out)["ownTrust"] is True
+
+
+def test_fifty_megabytes_of_nonsense_are_refused_fast(folder):
+    (folder / "big.json").write_bytes(os.urandom(1 << 20) * 50)
+    start = time.monotonic()
+
+    assert invoke(["verify", "big.json", "--trust", "mine.toml"]) == 1
+
+    assert time.monotonic() - start < 2
+
+
+def test_no_learning_no_database_and_a_quick_start(folder):
+    program = (
+        "import sys\n"
+        "from mbd.cli.main import invoke\n"
+        "code = invoke(['verify', 'cert.json', '--trust', 'mine.toml', '--json'])\n"
+        "heavy = {'torch', 'scipy', 'numpy', 'sqlalchemy', 'alembic', 'pyarrow', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr.strip()) == (0, "[]")
+    assert time.monotonic() - start < 5  # about .3 s on an idle machine
