@@ -48,9 +48,11 @@ _NOT_COVERED = (
     "That there was a request: the existence of this certificate reveals it.",
 )
 
-_NO_OTHER_PARTS = (
-    "Parts of the model other than the released heads, which are declared to have been computed "
-    "without this subject's data.",
+_OTHER_PARTS = (
+    "Heads that never saw the revoked modalities: they stay as they are, and may have learned from "
+    "what else this subject gave.",
+    "Everything in the model but the heads: it is declared to have been computed without this "
+    "subject's data.",
 )
 
 SURGICAL = Theorem(
@@ -85,7 +87,7 @@ SURGICAL = Theorem(
             "power-of-two grid; the noise is an integer discrete Gaussian from the operating "
             "system's entropy. Sensitivity, rho and epsilon are rounded up."
         ),
-        not_covered=_NOT_COVERED + _NO_OTHER_PARTS,
+        not_covered=_NOT_COVERED + _OTHER_PARTS,
     ),
 )
 
@@ -111,7 +113,7 @@ EXACT = Theorem(
             "heads that the rows reached are solved from the state alone, by a fixed program; "
             "heads that the rows did not reach are untouched. No noise is added."
         ),
-        not_covered=_NOT_COVERED + _NO_OTHER_PARTS,
+        not_covered=_NOT_COVERED + _OTHER_PARTS,
     ),
 )
 
