@@ -14,7 +14,8 @@ from pydantic import Field
 
 from mbd.canonical.json import dumps, loads_strict
 from mbd.certificate.envelope import Envelope, parse_envelope
-from mbd.certificate.statement import Closed, Statement, parse_statement, validate
+from mbd.certificate.fields import Closed, validate
+from mbd.certificate.statement import Statement, parse_statement
 from mbd.errors import DataError
 
 MEDIA_TYPE = "application/vnd.mbd.bundle+json;version=1"

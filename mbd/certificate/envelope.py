@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mbd.canonical.digest import b64decode_strict, b64encode, sha256_hex
-from mbd.certificate.statement import PAYLOAD_TYPE, Closed, Statement, validate
+from mbd.certificate.fields import Closed, validate
+from mbd.certificate.statement import PAYLOAD_TYPE, Statement
 from mbd.errors import DataError
 from mbd.signing.dsse import pae
 from mbd.signing.keys import Signer

@@ -12,6 +12,8 @@ from datetime import date, datetime
 from typing import Any
 
 from mbd.canonical.numbers import to_decimal
+from mbd.certificate.claims import claims_of
+from mbd.certificate.fields import format_time, validate
 from mbd.certificate.rules import check_class_rules
 from mbd.certificate.statement import (
     PREDICATE_TYPE,
@@ -19,9 +21,7 @@ from mbd.certificate.statement import (
     SUBJECT_NAME,
     ModelFile,
     Statement,
-    format_time,
     manifest_digest,
-    validate,
 )
 from mbd.certificate.theorems import theorem_of, wording_of
 from mbd.errors import RefusedError
@@ -171,7 +171,7 @@ def _predicate(
                 "digest": policy.digest,
             },
         },
-        "claims": _claims(outcome),
+        "claims": claims_of(outcome),
         "ledger": {"origin": ledger.origin, "size": ledger.size, "root": ledger.root},
         "supersedes": issuance.supersedes,
     }
@@ -227,74 +227,3 @@ def _parameters(head: HeadParameters) -> dict[str, str | int]:
         "sigma": to_decimal(head.sigma),
         "grid": to_decimal(head.grid),
     }
-
-
-def _claims(outcome: DeletionOutcome) -> list[dict[str, str]]:
-    """What is said, and whether a reader must believe it or can redo it."""
-    claims = [
-        _claim(
-            "state-subtracted",
-            "reproducible",
-            "The state that stateAfter commits to equals a state built from scratch on the "
-            "retained prepared rows.",
-        ),
-        _claim(
-            "provenance",
-            "asserted",
-            "Everything in the model but the heads was computed without this subject's data.",
-        ),
-        *_class_claims(outcome),
-    ]
-    if set(outcome.selected_heads) != set(outcome.all_heads):
-        claims.append(
-            _claim(
-                "others-untouched",
-                "checked",
-                "The heads that this request did not select are bit for bit what they were.",
-            )
-        )
-    if outcome.stores:
-        claims.append(
-            _claim(
-                "erased",
-                "measured",
-                "The stores listed were rewritten without the data, then scanned for its values.",
-            )
-        )
-    return claims
-
-
-def _class_claims(outcome: DeletionOutcome) -> list[dict[str, str]]:
-    if outcome.guarantee_class == "certified":
-        return [
-            _claim(
-                "privacy-arithmetic",
-                "reproducible",
-                "rho and epsilon follow from the stated constants alone.",
-            ),
-            _claim(
-                "near-optimum",
-                "checked",
-                "Before the noise, each released head had a gradient residual of at most its "
-                "tolerance; the bound was evaluated exactly and rounded up.",
-            ),
-            _claim(
-                "noise",
-                "asserted",
-                "Noise was drawn from the operating system's entropy as often as attempts says, "
-                "and no head was kept or shown without it.",
-            ),
-        ]
-    if outcome.guarantee_class == "exact":
-        return [
-            _claim(
-                "recomputed",
-                "reproducible",
-                "The heads that the rows reached follow from that state by a fixed program.",
-            )
-        ]
-    return []
-
-
-def _claim(name: str, status: str, text: str) -> dict[str, str]:
-    return {"id": name, "status": status, "text": text}

@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mbd.canonical.json import dumps, loads_strict
+from mbd.certificate.fields import Closed, Digest, Modality, Ulid, validate
 from mbd.certificate.issue import COMMITMENTS
-from mbd.certificate.statement import Closed, Digest, Modality, Predicate, Ulid, validate
+from mbd.certificate.statement import Predicate
 from mbd.errors import DataError, IntegrityError
 from mbd.signing.commitment import commit, subject_commitment
 

@@ -7,20 +7,33 @@ integers are decimal strings in their one spelling.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from mbd.canonical.digest import sha256_hex
 from mbd.canonical.json import dumps, loads_strict
 from mbd.canonical.numbers import from_decimal
-from mbd.canonical.ulid import is_ulid
+from mbd.certificate.fields import (
+    Ascending,
+    Closed,
+    Count,
+    Day,
+    Digest,
+    Head,
+    Items,
+    Modality,
+    Moment,
+    Number,
+    RelativePath,
+    Size,
+    Text,
+    Ulid,
+    validate,
+)
 from mbd.errors import DataError
-from mbd.values import HeadParameters, availability_name, check_modality_name, parse_availability
+from mbd.values import HeadParameters
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -29,91 +42,6 @@ PREDICATE_TYPE = PREDICATE_FAMILY + "v1"
 SUBJECT_NAME = "model-after"
 
 MAX_STATEMENT_BYTES = 1 << 20
-_SMALL = 2**31 - 1
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
-_SEGMENT = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*", re.ASCII)
-
-T = TypeVar("T")
-M = TypeVar("M", bound=BaseModel)
-
-
-def _day(text: str) -> str:
-    if date.fromisoformat(text).isoformat() != text:
-        raise ValueError("want YYYY-MM-DD")
-    return text
-
-
-def _time(text: str) -> str:
-    if parse_time(text).strftime(_TIME) != text:
-        raise ValueError("want YYYY-MM-DDThh:mm:ssZ")
-    return text
-
-
-def _ulid(text: str) -> str:
-    if not is_ulid(text):
-        raise ValueError("want a ULID")
-    return text
-
-
-def _number(text: str) -> str:
-    try:
-        negative = from_decimal(text) < 0
-    except DataError as error:
-        raise ValueError(error.message) from error
-    if negative:
-        raise ValueError("want a number that is not negative")
-    return text
-
-
-def _head(name: str) -> str:
-    try:
-        canonical = availability_name(parse_availability(name))
-    except DataError as error:
-        raise ValueError(error.message) from error
-    if canonical != name:
-        raise ValueError(f"{name!r} is not a canonical availability")
-    return name
-
-
-def _modality(name: str) -> str:
-    try:
-        return check_modality_name(name)
-    except DataError as error:
-        raise ValueError(error.message) from error
-
-
-def _relative(path: str) -> str:
-    if not all(_SEGMENT.fullmatch(part) for part in path.split("/")):
-        raise ValueError("want a plain relative path")
-    return path
-
-
-def _ascending(values: tuple[T, ...]) -> tuple[T, ...]:
-    """Sorted, and nothing twice: a list that is a set has one spelling."""
-    if list(values) != sorted(set(values)):  # type: ignore[type-var]
-        raise ValueError("want ascending order without repetition")
-    return values
-
-
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
-Number = Annotated[str, AfterValidator(_number)]
-Count = Annotated[int, Field(ge=0, le=_SMALL)]
-Ulid = Annotated[str, AfterValidator(_ulid)]
-Day = Annotated[str, AfterValidator(_day)]
-Head = Annotated[str, AfterValidator(_head)]
-Modality = Annotated[str, AfterValidator(_modality)]
-# JSON has arrays, Python has tuples; nothing else is converted.
-Items = Annotated[tuple[T, ...], Field(strict=False, max_length=5000)]
-Ascending = Annotated[
-    tuple[T, ...], Field(strict=False, max_length=5000), AfterValidator(_ascending)
-]
-
-
-class Closed(BaseModel):
-    """camelCase in JSON, every field required and of its exact type, none unknown."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
 
 
 class Request(Closed):
@@ -128,7 +56,7 @@ class Request(Closed):
 class ModelFile(Closed):
     """One file of the released model."""
 
-    path: Annotated[str, Field(max_length=400), AfterValidator(_relative)]
+    path: RelativePath
     sha256: Digest
 
 
@@ -177,8 +105,8 @@ class Parameters(Closed):
     """The constants of one released head; see `HeadParameters`."""
 
     head: Head
-    dimension: Annotated[int, Field(ge=1, le=_SMALL)]
-    outputs: Annotated[int, Field(ge=1, le=_SMALL)]
+    dimension: Size
+    outputs: Size
     strong_convexity: Number
     tolerance: Number
     sensitivity: Number
@@ -254,7 +182,7 @@ class Predicate(Closed):
     certificate_id: Ulid
     salt: Digest
     """Random, so that nobody can guess a statement from its hash in the ledger."""
-    issued_at: Annotated[str, AfterValidator(_time)]
+    issued_at: Moment
     issuer: Text
     request: Request
     subject_commitment: Digest
@@ -310,16 +238,6 @@ def parse_statement(payload: bytes) -> Statement:
     return validate(Statement, value, code="statement.schema")
 
 
-def validate(model: type[M], value: Any, *, code: str) -> M:
-    """Build a model from parsed JSON; the first thing wrong becomes our error."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{first['msg']} at {field or 'top'}", code=code, field=field) from error
-
-
 def manifest_digest(files: Iterable[ModelFile]) -> str:
     """The root over a model: SHA-256 of the RFC 8785 form of `[{path, sha256}, ...]`.
 
@@ -333,15 +251,3 @@ def manifest_digest(files: Iterable[ModelFile]) -> str:
     if paths != sorted(set(paths)):
         raise DataError("files: want ascending paths without repetition", code="model.digest")
     return sha256_hex(dumps(manifest))
-
-
-def format_time(moment: datetime) -> str:
-    """An aware time as certificates write it: UTC, whole seconds."""
-    if moment.tzinfo is None:
-        raise DataError(f"time without a zone: {moment}", code="statement.time")
-    return moment.astimezone(UTC).strftime(_TIME)
-
-
-def parse_time(text: str) -> datetime:
-    """Inverse of `format_time`; ValueError for another form."""
-    return datetime.strptime(text, _TIME).replace(tzinfo=UTC)

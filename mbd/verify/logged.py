@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from mbd.certificate.statement import parse_time
+from mbd.certificate.fields import parse_time
 from mbd.errors import IntegrityError
 from mbd.ledger.entry import parse_entry
 from mbd.ledger.merkle import verify_inclusion

@@ -27,7 +27,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mbd.canonical.digest import b64decode_strict, b64encode
-from mbd.certificate.statement import Closed, validate
+from mbd.certificate.fields import Closed, validate
 from mbd.errors import MbdError, UsageError
 from mbd.ledger.note import VerifierKey, parse_verifier_key
 from mbd.signing.keys import PublicKey, ed25519_key, public_key

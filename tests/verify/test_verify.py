@@ -254,6 +254,14 @@ def test_the_entry_of_another_artefact_is_refused():
     assert report.level_reached == "SIGNED"
 
 
+def test_an_entry_of_the_same_signatures_over_other_bytes_is_refused():
+    entry = dataclasses.replace(WORLD.log.entries[WORLD.index], digest="0" * 64)
+    log = SmallLog([*WORLD.log.entries, entry])
+    world = dataclasses.replace(WORLD, log=log, index=len(log.entries) - 1)
+
+    assert failure(judge(world)) == "leaf.mismatch"
+
+
 def test_an_entry_of_another_type_is_refused():
     assert failure(judge(make_world(kind="supersede"))) == "leaf.type"
 

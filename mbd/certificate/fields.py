@@ -1,0 +1,129 @@
+"""Kinds of fields: how a certificate, an envelope or a receipt writes one value.
+
+Each kind has one spelling, so that equal content has equal bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from mbd.canonical.numbers import from_decimal
+from mbd.canonical.ulid import is_ulid
+from mbd.errors import DataError
+from mbd.values import availability_name, check_modality_name, parse_availability
+
+_SMALL = 2**31 - 1
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_SEGMENT = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*", re.ASCII)
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+def _day(text: str) -> str:
+    if date.fromisoformat(text).isoformat() != text:
+        raise ValueError("want YYYY-MM-DD")
+    return text
+
+
+def _time(text: str) -> str:
+    if parse_time(text).strftime(_TIME) != text:
+        raise ValueError("want YYYY-MM-DDThh:mm:ssZ")
+    return text
+
+
+def _ulid(text: str) -> str:
+    if not is_ulid(text):
+        raise ValueError("want a ULID")
+    return text
+
+
+def _number(text: str) -> str:
+    try:
+        negative = from_decimal(text) < 0
+    except DataError as error:
+        raise ValueError(error.message) from error
+    if negative:
+        raise ValueError("want a number that is not negative")
+    return text
+
+
+def _head(name: str) -> str:
+    try:
+        canonical = availability_name(parse_availability(name))
+    except DataError as error:
+        raise ValueError(error.message) from error
+    if canonical != name:
+        raise ValueError(f"{name!r} is not a canonical availability")
+    return name
+
+
+def _modality(name: str) -> str:
+    try:
+        return check_modality_name(name)
+    except DataError as error:
+        raise ValueError(error.message) from error
+
+
+def _relative(path: str) -> str:
+    if not all(_SEGMENT.fullmatch(part) for part in path.split("/")):
+        raise ValueError("want a plain relative path")
+    return path
+
+
+def _ascending(values: tuple[T, ...]) -> tuple[T, ...]:
+    """Sorted, and nothing twice: a list that is a set has one spelling."""
+    if list(values) != sorted(set(values)):  # type: ignore[type-var]
+        raise ValueError("want ascending order without repetition")
+    return values
+
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Number = Annotated[str, AfterValidator(_number)]
+Size = Annotated[int, Field(ge=1, le=_SMALL)]
+Count = Annotated[int, Field(ge=0, le=_SMALL)]
+Ulid = Annotated[str, AfterValidator(_ulid)]
+Moment = Annotated[str, AfterValidator(_time)]
+Day = Annotated[str, AfterValidator(_day)]
+RelativePath = Annotated[str, Field(max_length=400), AfterValidator(_relative)]
+Head = Annotated[str, AfterValidator(_head)]
+Modality = Annotated[str, AfterValidator(_modality)]
+# JSON has arrays, Python has tuples; nothing else is converted.
+Items = Annotated[tuple[T, ...], Field(strict=False, max_length=5000)]
+Ascending = Annotated[
+    tuple[T, ...], Field(strict=False, max_length=5000), AfterValidator(_ascending)
+]
+
+
+class Closed(BaseModel):
+    """camelCase in JSON, every field required and of its exact type, none unknown."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+
+def validate(model: type[M], value: Any, *, code: str) -> M:
+    """Build a model from parsed JSON; the first thing wrong becomes our error."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{first['msg']} at {field or 'top'}", code=code, field=field) from error
+
+
+def format_time(moment: datetime) -> str:
+    """An aware time as certificates write it: UTC, whole seconds."""
+    if moment.tzinfo is None:
+        raise DataError(f"time without a zone: {moment}", code="statement.time")
+    return moment.astimezone(UTC).strftime(_TIME)
+
+
+def parse_time(text: str) -> datetime:
+    """Inverse of `format_time`; ValueError for another form."""
+    return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
