@@ -17,7 +17,7 @@ from jaxtyping import Float32, Float64
 
 from mbd.errors import DataError, NotFoundError
 from mbd.model.core import Core
-from mbd.model.scaling import Scaler
+from mbd.model.scaling import CLIP, Scaler
 from mbd.model.snapshot import double
 from mbd.model.threads import one_thread
 from mbd.values import Availability, availability_name
@@ -74,6 +74,13 @@ class Extractor:
             return raw
         shape = self._core.config
         return raw + len(self._modalities) * shape.hidden + shape.activations
+
+    def clip(self, p: Availability) -> float:
+        """What a row of head `p` is quantised against: no scaled raw feature is larger."""
+        widths = [self._scaler.channels[name].pooled_width for name in p]
+        if self._core is not None:
+            widths += [self._core.config.hidden, self._core.config.activations]
+        return CLIP / math.sqrt(min(widths))
 
     def rows(self, record: Record) -> dict[str, Row]:
         """The row of every head contained in the record's availability, by head name.

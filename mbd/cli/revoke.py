@@ -1,0 +1,161 @@
+"""`mbd revoke` and `mbd resume`: from a request to a certificate, whatever happens between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from mbd.cli.context import open_here, session_here
+from mbd.cli.output import emit, json_option, note, progress, table
+from mbd.errors import UsageError
+
+if TYPE_CHECKING:
+    from mbd.deletion.plan import Method
+    from mbd.workflows.revoke import Preview, Revocation
+
+
+@click.command(epilog="Example: mbd revoke --user 42 --modality audio")
+@click.option("--user", required=True, help="The id that the data set uses.")
+@click.option("--modality", required=True, help="The channel to remove.")
+@click.option("--epsilon", type=float, help="Privacy loss granted to this deletion (mbd.toml).")
+@click.option("--delta", type=float, help="Additive slack of the guarantee (mbd.toml).")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "surgical", "exact"]),
+    default="auto",
+    show_default=True,
+    help="surgical: calibrated noise, class certified; exact: canonical solve, no noise.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
+@click.option("--request-id", metavar="ID", help="Repeating a request with its id is harmless.")
+@json_option
+@click.pass_context
+def revoke(
+    ctx: click.Context,
+    user: str,
+    modality: str,
+    epsilon: float | None,
+    delta: float | None,
+    method: str,
+    dry_run: bool,
+    request_id: str | None,
+    as_json: bool,
+) -> None:
+    """Remove one person's modality from the model and sign what was done.
+
+    Rows are subtracted from the integer state, the touched heads are released anew, the data
+    is erased and searched for, and a certificate is logged. Killed at any instant, the request
+    is finished by the next command, exactly once.
+    """
+    from mbd.workflows.revoke import RevocationRequest, preview_revocation, revoke_modality
+
+    _check_range("--epsilon", epsilon, 0.0, None)
+    _check_range("--delta", delta, 0.0, 1.0)
+    request = RevocationRequest(
+        subject=user,
+        modality=modality,
+        epsilon=epsilon,
+        delta=delta,
+        method=cast("Method", method),
+        request_id=request_id,
+    )
+    if dry_run:
+        with session_here(ctx, write=False) as session:
+            preview = preview_revocation(session, request)
+        emit("revoke", _preview_payload(preview), as_json, _preview_text(preview))
+        return
+    with session_here(ctx, write=True) as session, progress("revoking") as report:
+        done = revoke_modality(session, request, progress=report)
+    emit("revoke", revocation_payload(done), as_json, _revocation_text(done))
+
+
+@click.command(epilog="Example: mbd resume")
+@json_option
+@click.pass_context
+def resume(ctx: click.Context, as_json: bool) -> None:
+    """Finish the requests that a crash left, each exactly once."""
+    from mbd.workflows.opening import open_session
+    from mbd.workflows.resume import finish_interrupted
+
+    with open_session(open_here(ctx), write=True, finish=False) as session:
+        finished = finish_interrupted(session)
+    payload = {"finished": [revocation_payload(done) for done in finished]}
+    text = "\n".join(_revocation_text(done) for done in finished) or "Nothing was interrupted."
+    emit("resume", payload, as_json, text)
+
+
+def revocation_payload(done: Revocation) -> dict[str, Any]:
+    """The JSON fields of a finished revocation."""
+    return {
+        "requestId": done.request_id,
+        "certificateId": done.certificate_id,
+        "bundle": done.bundle,
+        "receipt": done.receipt,
+        "class": done.guarantee_class,
+        "epsilon": done.epsilon,
+        "delta": done.delta,
+        "heads": list(done.heads),
+        "seconds": {"engine": round(done.engine_seconds, 4), "total": round(done.total_seconds, 4)},
+        "repeated": done.repeated,
+    }
+
+
+def _revocation_text(done: Revocation) -> str:
+    if done.repeated:
+        note("This request was finished before; nothing was done again.")
+    loss = f"epsilon {done.epsilon}, delta {done.delta}"
+    lines = [
+        f"Certificate  {done.certificate_id}  ({done.guarantee_class}: {loss})",
+        f"  bundle     {done.bundle}",
+        f"  receipt    {done.receipt}  (hand it to the person, then delete it)",
+        f"  heads      {', '.join(done.heads) or 'none: the channel was in no training row'}",
+        f"Check it with: mbd verify {done.bundle}",
+    ]
+    return "\n".join(lines)
+
+
+def _preview_payload(preview: Preview) -> dict[str, Any]:
+    return {
+        "dryRun": True,
+        "modalities": list(preview.modalities),
+        "class": preview.guarantee_class,
+        "method": preview.method,
+        "epsilon": preview.epsilon,
+        "delta": preview.delta,
+        "records": preview.records,
+        "vanishing": preview.vanishing,
+        "rows": preview.rows,
+        "heads": list(preview.heads),
+        "untouched": list(preview.untouched),
+        "blocks": [dict(block) for block in preview.blocks],
+        "stores": list(preview.stores),
+        "expectedNoise": preview.expected_noise,
+        "estimatedSeconds": preview.estimated_seconds,
+    }
+
+
+def _preview_text(preview: Preview) -> str:
+    blocks = [(block["block"], block["action"], block["class"]) for block in preview.blocks]
+    return "\n".join(
+        [
+            f"Would remove {', '.join(preview.modalities)} from {preview.records} records "
+            f"({preview.vanishing} would vanish), {preview.rows} rows of the state.",
+            f"Class {preview.guarantee_class}, method {preview.method}, "
+            f"epsilon {preview.epsilon}, delta {preview.delta}.",
+            table(("block", "action", "class"), blocks),
+            f"Rewritten: {', '.join(preview.stores)}",
+            f"Noise on one prediction: at most {preview.expected_noise:.2g} (standard deviation, "
+            f"label units); about {preview.estimated_seconds:.1f} s.",
+            "Nothing was changed.",
+        ]
+    )
+
+
+def _check_range(option: str, value: float | None, low: float, high: float | None) -> None:
+    """Refuse what is not strictly inside (low, high); NaN is inside nothing."""
+    if value is None:
+        return
+    if not (low < value and (value < high if high is not None else value < float("inf"))):
+        upper = "infinity" if high is None else f"{high:g}"
+        raise UsageError(f"want a number strictly between {low:g} and {upper}", field=option)

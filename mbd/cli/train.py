@@ -1,0 +1,87 @@
+"""`mbd train`: policy, core, prepared rows, state, heads."""
+
+from __future__ import annotations
+
+import click
+
+from mbd.cli.context import session_here
+from mbd.cli.output import emit, json_option, note, progress, table
+from mbd.errors import UsageError
+
+
+@click.command(
+    epilog="Example: mbd train --core auto --set heads.width=2048 --seed 7",
+)
+@click.option(
+    "--core",
+    type=click.Choice(["auto", "trained", "none"]),
+    default="auto",
+    show_default=True,
+    help="trained: a network on the foundation cohort; none: heads on raw features; "
+    "auto: whichever predicts held-out foundation rows better.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override mbd.toml for this run.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the core is trained.",
+)
+@json_option
+@click.pass_context
+def train(
+    ctx: click.Context,
+    core: str,
+    assignments: tuple[str, ...],
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train a model whose heads can forget.
+
+    The core and every choice look at the foundation (or calibration) cohort only;
+    everybody else reaches the model through the integer state of the heads.
+    """
+    from mbd.workflows.train import TrainOptions, train_model
+
+    overrides = dict(_assignment(text) for text in assignments)
+    options = TrainOptions(core=core, overrides=overrides, seed=seed, device=device)
+    with session_here(ctx, write=True) as session, progress("training") as report:
+        trained = train_model(session, options, note=note, progress=report)
+    heads = [
+        (name, f"{head.strong_convexity:g}", f"{head.sigma:.3g}", f"{head.tolerance:.3g}", rows)
+        for name, head, rows in trained.heads
+    ]
+    payload = {
+        "model": trained.model,
+        "state": trained.state,
+        "core": trained.core,
+        "d": trained.width,
+        "lambda": {name: head.strong_convexity for name, head, _ in trained.heads},
+        "sigma": {name: head.sigma for name, head, _ in trained.heads},
+        "tau": {name: head.tolerance for name, head, _ in trained.heads},
+        "policyEntry": trained.policy_entry,
+        "seconds": round(trained.seconds, 3),
+    }
+    text = (
+        f"Model {trained.model}  (core: {trained.core}, d = {trained.width}, "
+        f"{trained.seconds:.1f} s)\n"
+        + table(("head", "lambda", "sigma", "tau", "rows"), heads)
+        + f"\nState {trained.state[:16]}…  policy is ledger entry {trained.policy_entry}"
+    )
+    emit("train", payload, as_json, text)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {text}: want KEY=VALUE", field="--set")
+    return key, value

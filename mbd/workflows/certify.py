@@ -1,0 +1,113 @@
+"""From the recorded outcome of a revocation to its signed certificate, bundle and receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from mbd.canonical.digest import b64decode_strict, b64encode
+from mbd.canonical.ulid import new_ulid
+from mbd.certificate.envelope import Envelope, parse_envelope, sign_statement
+from mbd.certificate.issue import Issuance, LoggedPolicy, LogHead, Salts, build_statement, openings
+from mbd.certificate.receipt import Receipt, make_receipt
+from mbd.database import models
+from mbd.database.journal import Request
+from mbd.database.suppressions import keyed_hash
+from mbd.ledger import queries
+from mbd.ledger.entry import parse_entry
+from mbd.signing.commitment import new_salt, subject_commitment, subject_key
+from mbd.values import DeletionOutcome
+from mbd.workflows.session import Session
+
+ESCROWED = ("datasetAfter", "stateAfter")
+"""Salts kept for the auditor; the others are destroyed, but for the subject's receipt."""
+
+
+@dataclass(frozen=True)
+class SignedCertificate:
+    """What signing leaves in the journal until the request is completed."""
+
+    certificate_id: str
+    envelope: Envelope
+    receipt: Receipt
+    salts: Mapping[str, bytes]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the journal."""
+        return {
+            "envelope": self.envelope.to_json(),
+            "receipt": b64encode(self.receipt.to_bytes()),
+            "salts": {name: salt.hex() for name, salt in self.salts.items()},
+        }
+
+
+def sign_certificate(
+    session: Session, request: Request, outcome: DeletionOutcome, *, delta: float, now: datetime
+) -> SignedCertificate:
+    """State the outcome, check it as a verifier will, sign it.
+
+    Raises:
+        DataError: The outcome breaks a rule of its class: nothing is signed.
+    """
+    assert request.detail is not None, "an open request has its detail"
+    subject = request.detail["subject"]
+    certificate_id = new_ulid(now)
+    secret = session.secrets.subject_secret(keyed_hash(session.key, "subject secret", subject))
+    key = subject_key(secret, certificate_id)
+    salts = Salts()
+    checkpoint = session.log.latest()
+    issuance = Issuance(
+        certificate_id=certificate_id,
+        salt=new_salt(),
+        issued_at=now,
+        issuer=session.settings.issuer,
+        received_on=_day(request.received_at),
+        completed_on=now.date(),
+        due_by=_day(request.due_by),
+        basis=request.detail["basis"],
+        subject_commitment=subject_commitment(key, certificate_id, subject),
+        policy_entry=_policy_entry(session, request.detail["modelBefore"]),
+        ledger=LogHead(origin=checkpoint.origin, size=checkpoint.size, root=checkpoint.root.hex()),
+        salts=salts,
+        delta=delta,
+    )
+    statement = build_statement(outcome, issuance)
+    receipt = make_receipt(
+        statement.predicate,
+        subject=subject,
+        subject_key=key,
+        salts=salts.named(),
+        digests=openings(outcome),
+    )
+    envelope = sign_statement(statement, [session.issuer_key])
+    return SignedCertificate(certificate_id, envelope, receipt, salts.named())
+
+
+def stored_envelope(detail: Mapping[str, Any]) -> Envelope:
+    """The envelope that signing left in the journal."""
+    return parse_envelope(detail["signed"]["envelope"])
+
+
+def stored_receipt(detail: Mapping[str, Any]) -> bytes:
+    """The receipt's bytes that signing left in the journal."""
+    return b64decode_strict(detail["signed"]["receipt"])
+
+
+def escrowed_salts(detail: Mapping[str, Any]) -> dict[str, bytes]:
+    """The salts that are kept for the auditor."""
+    salts = detail["signed"]["salts"]
+    return {name: bytes.fromhex(salts[name]) for name in ESCROWED}
+
+
+def _policy_entry(session: Session, model_id: str) -> LoggedPolicy:
+    with session.database.read() as connection:
+        index = models.policy_index(connection, model_id)
+        found = queries.find_entry(connection, str(index))
+    digest = parse_entry(found.leaf).digest
+    return LoggedPolicy(index=index, leaf_hash=found.leaf_hash.hex(), digest=digest)
+
+
+def _day(timestamp: str) -> date:
+    return datetime.fromisoformat(timestamp).astimezone(UTC).date()

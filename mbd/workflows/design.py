@@ -1,0 +1,363 @@
+"""Every choice that looks at data, made on the foundation (or calibration) cohort alone.
+
+Scaler, core or none, lambda and noise of every head: all of it ends in the policy, before a
+revocable subject's row is read.
+
+A core has seen the labels of the people it was trained on, so it is judged on others: it is
+trained on one half of the foundation, and the heads on top of it are fitted and judged on
+the other half. That is how revocable people will meet the core that is trained on all of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+
+from mbd.canonical.ulid import new_ulid
+from mbd.data.records import Records
+from mbd.data.schema import DatasetSchema
+from mbd.deletion.parameters import plan_head
+from mbd.deletion.plan import BlockProvenance
+from mbd.errors import RefusedError, UsageError
+from mbd.head.feature_map import FeatureMap, design_feature_map, quantise, quantise_targets
+from mbd.head.selection import Choice, Fold, Rows, choose_strong_convexity
+from mbd.head.solve import HeadScale
+from mbd.model.core import Core
+from mbd.model.inference import Extractor
+from mbd.model.prior import label_prior
+from mbd.model.scaling import Scaler, fit_scaler, scaler_from_ranges
+from mbd.model.snapshot import core_digest
+from mbd.training.loop import train_core
+from mbd.training.settings import CoreSettings
+from mbd.values import (
+    COHORTS,
+    Cohort,
+    availability_name,
+    nonempty_subsets,
+    parse_availability,
+)
+from mbd.workflows.model import targets_of
+from mbd.workflows.policy import HeadDesign, Policy
+from mbd.workflows.rows import FloatRows, float_rows
+from mbd.workspace.settings import HeadSettings, Settings
+
+Progress = Callable[[int, int], None]
+Note = Callable[[str], None]
+
+TARGET_BITS = 15
+"""Resolution of the residual targets: 2^-15 label units."""
+
+DEFAULT_STRONG_CONVEXITY = 1.0
+"""lambda where there are no foundation or calibration rows to choose it on."""
+
+GROWTH = 4
+"""The tolerance stays reachable until a head holds this many times today's rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """A policy and the frozen part of the model that it describes."""
+
+    policy: Policy
+    core: Core | None
+    extractor: Extractor
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignOptions:
+    """What the caller decides."""
+
+    core: str
+    """'auto', 'trained' or 'none'."""
+    seed: int
+    """Of the core and of the public frequencies."""
+    device: str
+    """'auto', 'cpu' or 'cuda': where cores are trained."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Basis:
+    """What may be learned from before the heads: one cohort, and the scaler fitted on it."""
+
+    schema: DatasetSchema
+    settings: Settings
+    options: DesignOptions
+    cohort: Cohort
+    records: Records
+    scaler: Scaler
+    scaled_from: frozenset[Cohort]
+    prior: tuple[float, ...]
+    progress: Progress
+
+    def extractor(self, core: Core | None) -> Extractor:
+        return Extractor(self.scaler, list(nonempty_subsets(self.schema.names)), core, self.prior)
+
+    def train(self, records: Records) -> Core:
+        settings = CoreSettings().with_overrides(self.settings.core)
+        return train_core(
+            records.where(split="train"),
+            records.where(split="valid"),
+            self.schema,
+            self.scaler,
+            settings,
+            seed=self.options.seed,
+            device=_device(self.options.device),
+            progress=self.progress,
+        ).core
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """Core or none, with the lambda of every head as judged on people it never saw."""
+
+    core: str
+    choices: Mapping[str, Choice]
+
+    @property
+    def loss(self) -> float:
+        """Mean over the heads."""
+        return float(np.mean([choice.loss for choice in self.choices.values()]))
+
+
+def design_model(
+    records: Records,
+    schema: DatasetSchema,
+    settings: Settings,
+    options: DesignOptions,
+    *,
+    note: Note = lambda text: None,
+    progress: Progress = lambda done, total: None,
+) -> Design:
+    """Choose everything that is not learned by subtraction.
+
+    Args:
+        records: All records that may be used. Features and labels are read of foundation and
+            calibration rows only; of the others, how many there are.
+        schema: Of the data set.
+        settings: Of the workspace, after overrides.
+        options: What the caller decides.
+        note: Told what is going on.
+        progress: Told how far core training is.
+
+    Raises:
+        RefusedError: A trained core is wanted, but nobody is in the foundation cohort.
+        DataError: Neither rows nor declared ranges to scale the inputs by.
+    """
+    basis = _basis(records, schema, settings, options, progress)
+    best = _choose(basis, note)
+    core = None
+    if best.core == "trained":
+        note("training the core on the foundation cohort")
+        core = basis.train(basis.records)
+    extractor = basis.extractor(core)
+    planned = GROWTH * max(1, len(records.where(split="train")))
+    policy = Policy(
+        training_id=new_ulid(datetime.now(UTC)),
+        schema=schema,
+        core=best.core,
+        core_digest=None if core is None else core_digest(core),
+        seed=options.seed,
+        scaler=basis.scaler.to_json(),
+        base=basis.prior,
+        heads=_heads(basis, extractor, best.choices, planned),
+        provenance=_provenance(basis, core is not None),
+        planned_rows=planned,
+        default_epsilon=settings.deletion.epsilon,
+        default_delta=settings.deletion.delta,
+    )
+    return Design(policy, core, extractor)
+
+
+def _basis(
+    records: Records,
+    schema: DatasetSchema,
+    settings: Settings,
+    options: DesignOptions,
+    progress: Progress,
+) -> _Basis:
+    cohort: Cohort = "foundation"
+    if not len(records.where(cohort="foundation", split="train")):
+        cohort = "calibration"
+    learned = records.where(cohort=cohort)
+    train = learned.where(split="train")
+    scaler = fit_scaler(train.x, schema.modalities) if len(train) else None
+    return _Basis(
+        schema=schema,
+        settings=settings,
+        options=options,
+        cohort=cohort,
+        records=learned,
+        scaler=scaler or scaler_from_ranges(schema.modalities),
+        scaled_from=frozenset({cohort} if scaler else ()),
+        prior=label_prior(schema.task, train.labels.tolist()),
+        progress=progress,
+    )
+
+
+def _choose(basis: _Basis, note: Note) -> _Candidate:
+    """Core or none, and lambda of every head."""
+    wanted = basis.options.core
+    foundation = basis.cohort == "foundation"
+    if wanted == "trained" and not foundation:
+        raise RefusedError(
+            "a trained core needs foundation subjects, and there are none",
+            code="train.no_foundation",
+            field="--core",
+            hint="name a foundation cohort in the import spec, or train with --core none",
+        )
+    first, second = _halves(basis.records)
+    if wanted == "none" or not foundation or min(map(_people, (first, second))) < 2:
+        core = "trained" if wanted == "trained" else "none"
+        return _judge(basis, core, None, basis.records)
+    note("training a core on half of the foundation cohort, to judge it on the other half")
+    trained = _judge(basis, "trained", basis.train(first), second)
+    if wanted == "trained":
+        return trained
+    plain = _judge(basis, "none", None, second)
+    note(
+        f"loss on held-out foundation rows: {trained.loss:.4f} with a core, "
+        f"{plain.loss:.4f} without"
+    )
+    # Without a core, lambda can be judged on everybody in the foundation.
+    return trained if trained.loss < plain.loss else _judge(basis, "none", None, basis.records)
+
+
+def _judge(basis: _Basis, core: str, network: Core | None, records: Records) -> _Candidate:
+    """Fit heads on the training rows of these people, judge them on their validation rows."""
+    fixed = basis.settings.heads.strong_convexity
+    extractor = basis.extractor(network)
+    fit, judge = records.where(split="train"), records.where(split="valid")
+    if not len(fit) or not len(judge):
+        value = DEFAULT_STRONG_CONVEXITY if fixed == "auto" else fixed
+        names = map(availability_name, nonempty_subsets(basis.schema.names))
+        return _Candidate(core, {name: Choice(value, 0.0) for name in names})
+    rows = float_rows(extractor, fit), float_rows(extractor, judge)
+    choices = {}
+    for p in nonempty_subsets(basis.schema.names):
+        name = availability_name(p)
+        design, bits = _feature_map(basis, extractor, name)
+        sides = [
+            _integer_rows(basis, design, of.get(name), side)
+            for of, side in zip(rows, (fit, judge), strict=True)
+        ]
+        choices[name] = _choice(sides[0], sides[1], bits, fixed)
+    return _Candidate(core, choices)
+
+
+def _choice(fit: Rows | None, judge: Rows | None, bits: int, fixed: float | str) -> Choice:
+    if fit is None or judge is None:
+        value = DEFAULT_STRONG_CONVEXITY if isinstance(fixed, str) else fixed
+        return Choice(value, 0.0)
+    candidates = {} if isinstance(fixed, str) else {"candidates": (fixed,)}
+    return choose_strong_convexity(
+        [Fold(fit, judge)], feature_bits=bits, target_bits=TARGET_BITS, **candidates
+    )
+
+
+def _integer_rows(
+    basis: _Basis, design: FeatureMap, rows: FloatRows | None, records: Records
+) -> Rows | None:
+    if rows is None:
+        return None
+    base = np.stack(rows.core)
+    targets = targets_of(basis.schema.task, records.labels)[rows.records]
+    q = design.expand(quantise(np.stack(rows.features), design.clip))
+    return Rows(q, quantise_targets(targets - base, TARGET_BITS), base)
+
+
+def _heads(
+    basis: _Basis, extractor: Extractor, choices: Mapping[str, Choice], planned: int
+) -> dict[str, HeadDesign]:
+    """The constants of every head; the tolerance must be reachable with room."""
+    heads = {}
+    deletion = basis.settings.deletion
+    subsets = list(nonempty_subsets(basis.schema.names))
+    for p in subsets:
+        name = availability_name(p)
+        design, bits = _feature_map(basis, extractor, name)
+        constants = plan_head(
+            head=name,
+            dimension=design.width,
+            outputs=basis.schema.task.outputs,
+            norm_squared=design.norm_squared,
+            scale=HeadScale(
+                feature_bits=bits,
+                target_bits=TARGET_BITS,
+                strong_convexity=choices[name].strong_convexity,
+            ),
+            noise=basis.settings.heads.noise,
+            range_width=basis.schema.task.range_width,
+            planned_rows=planned,
+            selected=len(subsets),
+            epsilon=deletion.epsilon,
+            delta=deletion.delta,
+        )
+        heads[name] = HeadDesign(feature_map=design, constants=constants)
+    return heads
+
+
+def _feature_map(basis: _Basis, extractor: Extractor, name: str) -> tuple[FeatureMap, int]:
+    """The integer features of a head, and the bits of their unit."""
+    heads: HeadSettings = basis.settings.heads
+    inputs = extractor.width(parse_availability(name))
+    if inputs >= heads.width:
+        raise UsageError(
+            f"head {name!r} has {inputs} inputs, more than heads.width = {heads.width}",
+            field="heads.width",
+            hint=f"set heads.width to at least {2 * inputs}",
+        )
+    return design_feature_map(
+        inputs=inputs,
+        width=heads.width,
+        frequency_std=heads.frequency_std,
+        clip=extractor.clip(parse_availability(name)),
+        seed=f"{basis.options.seed} {name}",
+    )
+
+
+def _provenance(basis: _Basis, trained: bool) -> tuple[BlockProvenance, ...]:
+    """What each block was computed from; the deletion planner believes nothing else."""
+    names = frozenset(basis.schema.names)
+    learned = frozenset({basis.cohort} if len(basis.records) else ())
+    frozen = [
+        BlockProvenance(name="scaler", kind="scaler", cohorts=basis.scaled_from, modalities=names),
+        BlockProvenance(name="policy", kind="policy", cohorts=learned, modalities=names),
+    ]
+    if trained:
+        frozen.append(BlockProvenance(name="core", kind="core", cohorts=learned, modalities=names))
+    heads = [
+        BlockProvenance(
+            name=availability_name(p), kind="head", cohorts=frozenset(COHORTS), modalities=p
+        )
+        for p in nonempty_subsets(basis.schema.names)
+    ]
+    return (*frozen, *heads)
+
+
+def _halves(records: Records) -> tuple[Records, Records]:
+    """Two halves of the people, by a hash of their ids: nobody's side depends on another."""
+
+    def side(subject: str) -> int:
+        return hashlib.sha256(f"mbd half {subject}".encode()).digest()[0] & 1
+
+    indices = range(len(records))
+    first = [i for i in indices if side(records.subjects[i]) == 0]
+    second = [i for i in indices if side(records.subjects[i]) == 1]
+    return records.select(first), records.select(second)
+
+
+def _people(records: Records) -> int:
+    return len(set(records.where(split="train").subjects))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device here", field="--device", hint="use --device cpu")
+    return torch.device(name)

@@ -1,0 +1,70 @@
+"""Opening a workspace: whoever loads data or model first finishes what a crash left.
+
+So a revocation that was begun is never forgotten, whatever command runs next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mbd.errors import MbdError, TemporaryError
+from mbd.workflows.lock import exclusive
+from mbd.workflows.resume import finish_interrupted, open_requests
+from mbd.workflows.session import Session
+from mbd.workspace.layout import Workspace
+from mbd.workspace.settings import load_settings
+
+Note = Callable[[str], None]
+
+
+@contextmanager
+def open_session(
+    workspace: Workspace,
+    *,
+    write: bool = False,
+    finish: bool = True,
+    note: Note = lambda text: None,
+) -> Iterator[Session]:
+    """Open a workspace; finish interrupted requests first.
+
+    A reader goes on when that fails: what was asked to be forgotten is suppressed already,
+    and service must not stop because a disk is full. A writer does not.
+
+    Args:
+        workspace: Where.
+        write: Hold the workspace's lock until the end: one writer at a time.
+        finish: Finish what a crash left. Off for commands that only report.
+        note: Told what was finished, or why it could not be.
+
+    Raises:
+        TemporaryError: Another writer holds the lock for too long.
+        MbdError: A writer could not finish an interrupted request.
+    """
+    session = Session(workspace, load_settings(workspace))
+    if write:
+        with exclusive(workspace.lock_file):
+            if finish:
+                _finish(session, note)
+            yield session
+        return
+    if finish and open_requests(session):
+        _finish_if_possible(session, note)
+    yield session
+
+
+def _finish_if_possible(session: Session, note: Note) -> None:
+    try:
+        with exclusive(session.workspace.lock_file, wait_seconds=0.0):
+            _finish(session, note)
+    except TemporaryError as error:
+        # A request whose process is alive holds the lock: it is not interrupted, let it be.
+        if error.code != "workspace.busy":
+            note(f"an interrupted request could not be finished: {error.message}")
+    except MbdError as error:
+        note(f"an interrupted request could not be finished: {error.message}")
+
+
+def _finish(session: Session, note: Note) -> None:
+    for done in finish_interrupted(session):
+        note(f"finished an interrupted request: certificate {done.certificate_id}")

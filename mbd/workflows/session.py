@@ -1,0 +1,156 @@
+"""A session on a workspace: its key, databases, log and current snapshots in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mbd.data.prepared import PreparedStore
+from mbd.data.store import Store
+from mbd.database import pointers, suppressions
+from mbd.database.engine import Database
+from mbd.database.secrets import Secrets
+from mbd.database.suppressions import Suppressions
+from mbd.errors import IntegrityError, NotFoundError
+from mbd.ledger.log import Log
+from mbd.ledger.signer import log_signer
+from mbd.signing.keys import SigningKey, load_key
+from mbd.workflows.model import ServedModel
+from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot
+from mbd.workspace.files import storage_errors
+from mbd.workspace.layout import Workspace
+from mbd.workspace.settings import Settings
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything a workflow needs of a workspace; opens nothing before it is used."""
+
+    workspace: Workspace
+    settings: Settings
+
+    @cached_property
+    def key(self) -> bytes:
+        """The workspace key: names subjects inside databases and buckets.
+
+        Raises:
+            IntegrityError: The file is missing or not 32 bytes.
+        """
+        path = self.workspace.workspace_key
+        if not path.is_file():
+            raise IntegrityError(f"{path} is missing", hint="restore it from a backup")
+        with storage_errors(path):
+            key = path.read_bytes()
+        if len(key) != KEY_BYTES:
+            raise IntegrityError(f"{path}: want {KEY_BYTES} bytes, got {len(key)}")
+        return key
+
+    @cached_property
+    def database(self) -> Database:
+        """Ledger, journal, suppressions, pointers."""
+        return Database.open(self.workspace.ledger_db)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Per-subject secrets and escrowed salts."""
+        return Secrets.open(self.workspace.secrets_db)
+
+    @cached_property
+    def issuer_key(self) -> SigningKey:
+        """Signs certificates."""
+        return load_key(self.workspace.issuer_key)
+
+    @cached_property
+    def log(self) -> Log:
+        """The transparency log, able to append and sign."""
+        return open_log(self.workspace, self.settings, self.database)
+
+    @property
+    def suppressions(self) -> Suppressions:
+        """Which channels are revoked, read afresh."""
+        with self.database.read() as connection:
+            return suppressions.load(connection, self.key)
+
+    @property
+    def store_folder(self) -> Path:
+        """Where the data store is, or will be."""
+        return self.workspace.data / "store"
+
+    def store(self) -> Store:
+        """The data store.
+
+        Raises:
+            NotFoundError: Nothing was imported yet.
+        """
+        return Store.open(self.store_folder, self.key)
+
+    def prepared(self, training_id: str) -> PreparedStore:
+        """The prepared rows of one training run."""
+        return PreparedStore.open(self.prepared_folder(training_id), self.key)
+
+    def prepared_folder(self, training_id: str) -> Path:
+        """Where prepared rows of a training run live."""
+        return self.workspace.data / "prepared" / training_id
+
+    def find_model(self) -> ModelSnapshot | None:
+        """The current model, if one was trained."""
+        with self.database.read() as connection:
+            pointer = pointers.get(connection, "model")
+        if pointer is None:
+            return None
+        return ModelSnapshot.from_pointer(self.workspace.models, pointer)
+
+    def model(self) -> ServedModel:
+        """The current model, ready to predict.
+
+        Raises:
+            NotFoundError: None was trained yet.
+        """
+        snapshot = self.find_model()
+        if snapshot is None:
+            raise NotFoundError(
+                "this workspace has no model yet", code="model.none", hint="run `mbd train`"
+            )
+        return ServedModel.load(snapshot)
+
+    def state(self) -> StateSnapshot:
+        """The current state.
+
+        Raises:
+            NotFoundError: No model was trained yet.
+        """
+        with self.database.read() as connection:
+            pointer = pointers.get(connection, "state")
+        if pointer is None:
+            raise NotFoundError(
+                "this workspace has no state yet", code="model.none", hint="run `mbd train`"
+            )
+        return StateSnapshot.from_pointer(self.workspace.state, pointer)
+
+    def models_using(self, subject: str) -> list[dict[str, Any]]:
+        """Models that learned from a subject: through which heads, in how many rows."""
+        snapshot = self.find_model()
+        if snapshot is None:
+            return []
+        policy = ServedModel.load(snapshot).policy
+        rows = self.prepared(policy.training_id).rows_of(subject)
+        heads = {head: len(found) for head, found in sorted(rows.items())}
+        cohort = policy.schema.cohorts.cohort_of(subject)
+        blocks = [
+            block.name
+            for block in policy.provenance
+            if block.kind != "head" and cohort in block.cohorts
+        ]
+        if not heads and not blocks:
+            return []
+        return [{"model": snapshot.model_id, "heads": heads, "blocks": blocks}]
+
+
+def open_log(workspace: Workspace, settings: Settings, database: Database) -> Log:
+    """The log of a workspace with its signing key."""
+    signer = log_signer(settings.origin, load_key(workspace.log_key))
+    return Log(database, signer)

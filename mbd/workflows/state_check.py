@@ -1,0 +1,126 @@
+"""Is the model what the retained data says it must be? Rebuild, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mbd.data.prepared import Bucket
+from mbd.deletion.check import check_head
+from mbd.head.state import HeadState, digest_of_heads
+from mbd.values import parse_availability
+from mbd.workflows.model import ServedModel
+from mbd.workflows.rows import contributions, sum_states
+from mbd.workflows.session import Session
+from mbd.workflows.snapshots import unlisted
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadFinding:
+    """The finding about one head."""
+
+    head: str
+    rows: int
+    state: str
+    """'equal' or what differs."""
+    release: str
+    """'within the noise of the optimum', or what differs."""
+    ok: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateCheck:
+    """The finding about the whole model."""
+
+    digest: str
+    """Of the current state."""
+    from_scratch: str
+    """Of the state rebuilt from the retained rows."""
+    heads: tuple[HeadFinding, ...]
+    findings: tuple[str, ...]
+    """Everything that is not as it must be."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether the state is that of a system that only ever saw the retained rows."""
+        return self.digest == self.from_scratch
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return self.equal and not self.findings
+
+
+def check_state(
+    session: Session, progress: Callable[[int, int], None] = lambda done, total: None
+) -> StateCheck:
+    """Rebuild the state from the retained prepared rows; hold state and heads against it.
+
+    Raises:
+        NotFoundError: No model was trained yet.
+        IntegrityError: A file is torn or altered.
+    """
+    model, state = session.model(), session.state()
+    rebuilt, findings = _rebuild(session, model, progress)
+    heads = []
+    for name in sorted(model.policy.heads):
+        recorded = state.load(name).digest()
+        heads.append(_check(model, name, rebuilt[name], recorded == rebuilt[name].digest()))
+    findings += [f"head {head.head}: {head.release}" for head in heads if not head.ok]
+    findings += [
+        f"head {head.head}: its state {head.state}" for head in heads if head.state != "equal"
+    ]
+    findings += [f"{path}: not part of the model" for path in unlisted(model.snapshot)]
+    scratch = digest_of_heads({name: found.digest() for name, found in rebuilt.items()})
+    return StateCheck(
+        digest=state.digest,
+        from_scratch=scratch,
+        heads=tuple(heads),
+        findings=tuple(findings),
+    )
+
+
+def _rebuild(
+    session: Session, model: ServedModel, progress: Callable[[int, int], None]
+) -> tuple[dict[str, HeadState], list[str]]:
+    """The state from scratch, and retained rows that a revocation should have removed."""
+    prepared, suppressed = session.prepared(model.policy.training_id), session.suppressions
+    findings: set[str] = set()
+
+    def parts() -> Iterator[dict[str, HeadState]]:
+        for done, bucket in enumerate(prepared.buckets()):
+            progress(done, len(prepared.buckets()))
+            rows = prepared.read_bucket(bucket)
+            findings.update(_leftovers(rows, suppressed.blocks))
+            yield contributions(model.policy, rows)
+
+    states = sum_states(model.policy, parts())
+    return states, sorted(findings)
+
+
+def _leftovers(rows: Bucket, blocks: Callable[[str, str], bool]) -> Iterator[str]:
+    for head, found in rows.items():
+        for subject in sorted(set(found.subjects)):
+            revoked = [m for m in sorted(parse_availability(head)) if blocks(subject, m)]
+            if revoked:
+                yield f"head {head}: rows with revoked {', '.join(revoked)} are still there"
+
+
+def _check(model: ServedModel, name: str, rebuilt: HeadState, equal: bool) -> HeadFinding:
+    constants = model.policy.heads[name].constants
+    released = model.snapshot.head(name)
+    found = check_head(
+        rebuilt,
+        constants.scale,
+        released.weights,
+        grid=constants.grid,
+        sigma=released.noise_steps * constants.grid if released.noise_steps else None,
+    )
+    stated = released.noise_steps in (0, round(constants.sigma / constants.grid))
+    return HeadFinding(
+        head=name,
+        rows=rebuilt.rows,
+        state="equal" if equal else "differs from the retained rows",
+        release=found.detail if stated else "its noise is not the policy's",
+        ok=found.passed and stated,
+    )

@@ -1,0 +1,151 @@
+"""Settings of a workspace. Precedence: flags > MBD_* environment > mbd.toml > defaults."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from mbd.errors import MbdError, UsageError
+from mbd.workspace.layout import Workspace
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DeletionSettings(_Section):
+    """What a revocation promises unless the command says otherwise."""
+
+    epsilon: float = Field(default=1.0, gt=0)
+    """Privacy loss granted to one deletion."""
+    delta: float = Field(default=1e-6, gt=0, lt=1)
+    """Additive slack of the guarantee."""
+    due_days: int = Field(default=30, ge=1, le=3650)
+    """Legal clock: days from receipt to `dueBy` in the certificate."""
+    basis: str = Field(default="request of the data subject", max_length=200)
+    """Why the deletion happened; printed in the certificate."""
+
+
+class HeadSettings(_Section):
+    """The heads: how wide, how smooth, how noisy."""
+
+    width: int = Field(default=1024, ge=16, le=16384)
+    """d: integer features per row; raised to what the inputs need if they are wider."""
+    frequency_std: float = Field(default=0.5, gt=0, le=64)
+    """Standard deviation of the random frequencies, per unit of standardised input."""
+    noise: float = Field(default=0.001, gt=0, le=1)
+    """Standard deviation of a prediction's noise, as a share of the label range."""
+    strong_convexity: Literal["auto"] | float = "auto"
+    """lambda of every head; auto: chosen per head on foundation rows."""
+
+    @field_validator("strong_convexity")
+    @classmethod
+    def _positive(cls, value: Literal["auto"] | float) -> Literal["auto"] | float:
+        if value != "auto" and not value > 0:
+            raise ValueError("want 'auto' or a number > 0")
+        return value
+
+
+class Settings(BaseSettings):
+    """All of `mbd.toml`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MBD_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    format: int
+    id: str
+    """ULID of the workspace."""
+    issuer: str
+    """Name of the issuer in certificates."""
+    origin: str
+    """Name of the log in checkpoints."""
+    deletion: DeletionSettings = DeletionSettings()
+    heads: HeadSettings = HeadSettings()
+    core: dict[str, int | float | str] = Field(default_factory=dict)
+    """Overrides of the core's training settings, by name."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The file is passed as initial values, so the environment comes before it."""
+        return (env_settings, init_settings)
+
+
+def load_settings(workspace: Workspace, overrides: Mapping[str, str] | None = None) -> Settings:
+    """Read `mbd.toml`, then the environment, then `overrides` (dotted key to text).
+
+    Raises:
+        MbdError: The file or the environment has an unknown key or a bad value.
+        UsageError: An override has.
+    """
+    content = _read_toml(workspace.settings_file)
+    settings = _validate(content, MbdError, str(workspace.settings_file))
+    if not overrides:
+        return settings
+    merged = settings.model_dump()
+    for key, text in overrides.items():
+        _assign(merged, key, _value(text))
+    return _validate(merged, UsageError, "--set", environment=False)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MbdError(f"{path}: {error}", code="settings.invalid") from error
+
+
+def _validate(
+    content: Mapping[str, Any], error: type[MbdError], where: str, environment: bool = True
+) -> Settings:
+    try:
+        return Settings(**content) if environment else _Flagged(**content)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise error(f"{where}: {first['msg']}", code="settings.invalid", field=field) from problem
+
+
+class _Flagged(Settings):
+    """Settings after flags were merged in: nothing comes after a flag."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def _assign(tree: dict[str, Any], dotted: str, value: object) -> None:
+    *parents, leaf = dotted.split(".")
+    for name in parents:
+        child = tree.get(name)
+        if not isinstance(child, dict):
+            raise UsageError(f"--set {dotted}: there is no section {name!r}", field=dotted)
+        tree = child
+    tree[leaf] = value
+
+
+def _value(text: str) -> object:
+    """A TOML value if it reads as one, else the text itself."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
