@@ -59,7 +59,8 @@ class ErasePlan:
     def from_json(value: dict[str, Any]) -> ErasePlan:
         """Inverse of `to_json`."""
         fields: dict[str, Any] = {name: value[name] for name in _PLAIN}
-        return ErasePlan(**fields, **{name: tuple(value[name]) for name in _LISTS})
+        fields.update({name: tuple(value[name]) for name in _LISTS})
+        return ErasePlan(**fields)
 
 
 _LISTS = ("modalities", "touched", "vanishing")

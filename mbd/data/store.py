@@ -9,7 +9,6 @@ from __future__ import annotations
 import hmac
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from mbd.canonical.tree import empty_root, leaf_hash, tree_root
@@ -24,22 +23,12 @@ from mbd.data.columns import (
 from mbd.data.items import items_root
 from mbd.data.records import Records, Suppressions
 from mbd.data.schema import DatasetSchema
+from mbd.data.summary import Description, SubjectSummary, describe, summarise
 from mbd.errors import ConflictError, DataError, IntegrityError, NotFoundError
-from mbd.values import Availability, Cohort, Split
+from mbd.values import Cohort, Split
 
 SUBJECTS_PER_BUCKET = 24
 RECORDS_PER_BUCKET = 512
-
-
-@dataclass(frozen=True)
-class SubjectSummary:
-    """What is held on one person."""
-
-    user: str
-    cohort: Cohort
-    available: Availability
-    """Modalities that at least one record has."""
-    records: int
 
 
 class Store:
@@ -195,10 +184,11 @@ class Store:
 
     def subjects(self, suppressions: Suppressions | None = None) -> list[SubjectSummary]:
         """Everybody held, in natural order ("2" before "10"), after suppression."""
-        found: list[SubjectSummary] = []
-        for _, outline in self.outlines():
-            found += _summaries(outline, suppressions)
-        return sorted(found, key=lambda one: (len(one.user), one.user))
+        return summarise((outline for _, outline in self.outlines()), suppressions)
+
+    def describe(self, suppressions: Suppressions | None = None) -> Description:
+        """What is held, in numbers, after suppression."""
+        return describe(self.schema, (outline for _, outline in self.outlines()), suppressions)
 
     def add(self, records: Records) -> None:
         """Hold more records of the same schema.
@@ -281,22 +271,3 @@ def _new_buckets(
     records: Records, schema: DatasetSchema, key: bytes, count: int
 ) -> Iterator[tuple[int, NewBucket]]:
     return ((b, _encode(part, schema)) for b, part in _by_bucket(records, key, count))
-
-
-def _summaries(outline: Outline, suppressions: Suppressions | None) -> Iterator[SubjectSummary]:
-    indices: dict[str, list[int]] = {}
-    for index, subject in enumerate(outline.subjects):
-        indices.setdefault(subject, []).append(index)
-    for subject, mine in indices.items():
-        off = {
-            name
-            for name in frozenset().union(*(outline.available[i] for i in mine))
-            if suppressions is not None and suppressions.blocks(subject, name)
-        }
-        left = [outline.available[i] - off for i in mine if outline.available[i] - off]
-        yield SubjectSummary(
-            user=subject,
-            cohort=outline.cohorts[mine[0]],
-            available=frozenset().union(*left),
-            records=len(left),
-        )
