@@ -25,6 +25,7 @@ EXACT = 2**53
 DIGIT_BITS = 20
 _HALF = 1 << (DIGIT_BITS - 1)
 _CACHED = 2**16  # elements of a block that stays in a core's cache
+_PRODUCT = 2**22  # elements of a block worth the start of BLAS's threads
 
 
 def largest(array: Integers) -> int:
@@ -54,27 +55,35 @@ def inner_product(left: Integers, right: Integers) -> Ints:
 
 
 def add_exactly(left: Ints, right: Ints) -> Ints:
-    """`left + right`; refuses what does not fit into int64."""
-    total = left + right
-    if bool((((left ^ total) & (right ^ total)) < 0).any()):
-        raise ArithmeticRefused("an integer sum left the range of int64")
-    return total
+    """`left + right`; refused if the largest of both together do not fit into int64."""
+    if largest(left) + largest(right) >= 2**63:
+        raise ArithmeticRefused("an integer sum may leave the range of int64")
+    return left + right
 
 
-def digits(values: Integers) -> list[npt.NDArray[np.float64]]:
+def digits(values: Integers) -> npt.NDArray[np.float64]:
     """Balanced digits of base 2^20: `values = sum_i 2^(20 i) digit_i`, |digit| <= 2^19.
+
+    Returns:
+        (digits, *values.shape), the lowest first.
 
     Raises:
         ArithmeticRefused: int64 values of 2^62 or more.
     """
-    if values.dtype != object and largest(values) >= 2**62:
+    bits = largest(values).bit_length()
+    if values.dtype != object and bits > 62:
         raise ArithmeticRefused("a value of 2^62 or more")
-    found: list[npt.NDArray[np.float64]] = []
-    while not found or bool(values.any()):
-        values = values + _HALF
-        found.append((values & (2 * _HALF - 1)).astype(np.float64) - _HALF)
-        values >>= DIGIT_BITS
-    return found
+    places = np.empty((max(1, -(-(bits + 2) // DIGIT_BITS)), *values.shape))
+    step = max(1, _CACHED * len(values) // max(1, values.size))
+    for start in range(0, len(values), step):
+        block = slice(start, start + step)
+        rest = values[block]
+        for place in places:
+            rest = rest + _HALF
+            place[block] = rest & (2 * _HALF - 1)
+            place[block] -= _HALF
+            rest >>= DIGIT_BITS
+    return places
 
 
 def long_product(matrix: Ints, factor: Integers) -> Integers:
@@ -85,26 +94,23 @@ def long_product(matrix: Ints, factor: Integers) -> Integers:
     rows, width = matrix.shape
     if width > 2**14:
         raise ArithmeticRefused(f"width {width}: want at most {2**14}")
-    columns = factor.shape[1]
-    parts = digits(factor)
-    stacked = np.concatenate(parts, axis=1)  # (d, parts * K)
-    result = np.zeros((rows, columns), object)
-    block = max(1, _CACHED // max(width, 1))
-    for start in range(0, rows, block):
-        result[start : start + block] = _long_block(
-            matrix[start : start + block], stacked, len(parts), columns
-        )
+    places = digits(factor)
+    stacked = np.concatenate(list(places), axis=1)  # (d, places * K)
+    result = np.zeros((rows, factor.shape[1]), object)
+    step = max(1, _PRODUCT // max(width, 1))
+    for start in range(0, rows, step):
+        block = slice(start, start + step)
+        result[block] = _long_block(matrix[block], stacked, len(places))
     return result
 
 
-def _long_block(
-    matrix: Ints, stacked: npt.NDArray[np.float64], parts: int, columns: int
-) -> Integers:
+def _long_block(matrix: Ints, stacked: npt.NDArray[np.float64], places: int) -> Integers:
     left = digits(matrix)
-    powers = np.zeros((len(left) + parts - 1, matrix.shape[0], columns), np.int64)
+    columns = stacked.shape[1] // places
+    powers = np.zeros((len(left) + places - 1, len(matrix), columns), np.int64)
     for i, digit in enumerate(left):
         products = (digit @ stacked).astype(np.int64)
-        for j in range(parts):
+        for j in range(places):
             powers[i + j] += products[:, j * columns : (j + 1) * columns]
     total = np.zeros(powers.shape[1:], object)
     for power in powers[::-1]:
