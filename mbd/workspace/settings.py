@@ -35,7 +35,7 @@ class HeadSettings(_Section):
     """The heads: how wide, how smooth, how noisy."""
 
     width: int = Field(default=1024, ge=16, le=16384)
-    """d: integer features per row; raised to what the inputs need if they are wider."""
+    """d: integer features per row; more than the inputs of any head."""
     frequency_std: float = Field(default=0.5, gt=0, le=64)
     """Standard deviation of the random frequencies, per unit of standardised input."""
     noise: float = Field(default=0.001, gt=0, le=1)

@@ -1,0 +1,40 @@
+"""Shared fixtures: a small trained workspace, made once and copied for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.workspaces import TrainedWorkspace, build_workspace, describe
+
+STATE = "state"
+SERVICE = "service"
+
+
+@pytest.fixture(autouse=True)
+def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memories of logs stay inside the test, and no variable of the machine leaks in."""
+    for name in [name for name in os.environ if name.startswith("MBD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / STATE))
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained workspace and the memory of its log."""
+    folder = tmp_path_factory.mktemp("original")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / STATE))
+        build_workspace(folder / SERVICE)
+    return folder
+
+
+@pytest.fixture
+def trained_workspace(original: Path, tmp_path: Path) -> TrainedWorkspace:
+    """A fresh copy of a small trained workspace, with its own memory of its log."""
+    shutil.copytree(original / STATE, tmp_path / STATE)
+    shutil.copytree(original / SERVICE, tmp_path / SERVICE)
+    return describe(tmp_path / SERVICE)
