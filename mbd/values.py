@@ -121,10 +121,9 @@ class HeadParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class FileDigest:
-    """One file of a model: its path inside the model folder, its size and SHA-256 (hex)."""
+    """One file of a model: its path inside the model folder and its SHA-256 (hex)."""
 
     path: str
-    size_bytes: int
     sha256: str
 
 

@@ -37,7 +37,8 @@ def sha256_file(path: str | PathLike[str]) -> str:
 def files_root(files: Iterable[FileDigest]) -> str:
     """One digest of a model: SHA-256 of its manifest, sorted by path (hex).
 
-    The manifest is the RFC 8785 form of `[{path, sha256, sizeBytes}, ...]`.
+    The manifest is the RFC 8785 form of `[{path, sha256}, ...]`; sizes stay out of it, so
+    that a certificate says nothing about them.
 
     Raises:
         DataError: No file, or one path twice.
@@ -46,10 +47,7 @@ def files_root(files: Iterable[FileDigest]) -> str:
     paths = [file.path for file in ordered]
     if not paths or len(set(paths)) != len(paths):
         raise DataError("a model has at least one file, and each path once", field="files")
-    manifest = [
-        {"path": file.path, "sha256": file.sha256, "sizeBytes": file.size_bytes} for file in ordered
-    ]
-    return sha256_hex(dumps(manifest))
+    return sha256_hex(dumps([{"path": file.path, "sha256": file.sha256} for file in ordered]))
 
 
 def b64encode(data: bytes) -> str:

@@ -6,11 +6,11 @@ digests of personal data leaves this module only as commitments.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from mbd.canonical.digest import files_root
 from mbd.canonical.numbers import to_decimal
 from mbd.certificate.claims import claims_of
 from mbd.certificate.fields import format_time, validate
@@ -19,15 +19,13 @@ from mbd.certificate.statement import (
     PREDICATE_TYPE,
     STATEMENT_TYPE,
     SUBJECT_NAME,
-    ModelFile,
     Statement,
-    manifest_digest,
 )
 from mbd.certificate.theorems import theorem_of, wording_of
 from mbd.errors import RefusedError
 from mbd.privacy.accountant import account
 from mbd.signing.commitment import commit, new_salt
-from mbd.values import DeletionOutcome, FileDigest, HeadParameters
+from mbd.values import DeletionOutcome, HeadParameters
 
 COMMITMENTS = ("datasetBefore", "datasetAfter", "stateAfter", "deletedSet")
 """What a certificate commits to; the salts carry the same names."""
@@ -106,7 +104,7 @@ def build_statement(outcome: DeletionOutcome, issuance: Issuance) -> Statement:
         {"path": file.path, "sha256": file.sha256}
         for file in sorted(outcome.model_after, key=lambda file: file.path)
     ]
-    digest = model_digest(outcome.model_after)
+    digest = files_root(outcome.model_after)
     content = {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": SUBJECT_NAME, "digest": {"sha256": digest}}],
@@ -116,17 +114,6 @@ def build_statement(outcome: DeletionOutcome, issuance: Issuance) -> Statement:
     statement = validate(Statement, content, code="statement.schema")
     check_class_rules(statement)
     return statement
-
-
-def model_digest(files: Iterable[FileDigest]) -> str:
-    """The digest by which certificates name a model: the root over its sorted files (hex)."""
-    ordered = sorted(files, key=lambda file: file.path)
-    return manifest_digest(
-        [
-            validate(ModelFile, {"path": file.path, "sha256": file.sha256}, code="model.files")
-            for file in ordered
-        ]
-    )
 
 
 def openings(outcome: DeletionOutcome) -> dict[str, str]:

@@ -7,12 +7,12 @@ integers are decimal strings in their one spelling.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mbd.canonical.digest import sha256_hex
+from mbd.canonical.digest import files_root
 from mbd.canonical.json import dumps, loads_strict
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.fields import (
@@ -33,7 +33,7 @@ from mbd.certificate.fields import (
     validate,
 )
 from mbd.errors import DataError
-from mbd.values import HeadParameters
+from mbd.values import FileDigest, HeadParameters
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -238,16 +238,13 @@ def parse_statement(payload: bytes) -> Statement:
     return validate(Statement, value, code="statement.schema")
 
 
-def manifest_digest(files: Iterable[ModelFile]) -> str:
-    """The root over a model: SHA-256 of the RFC 8785 form of `[{path, sha256}, ...]`.
-
-    Sizes stay out: a certificate holds none.
+def manifest_digest(files: Sequence[ModelFile]) -> str:
+    """The root over the files of a model (hex), see `canonical.digest.files_root`.
 
     Raises:
         DataError: The paths are not ascending, or one comes twice.
     """
-    manifest = [{"path": file.path, "sha256": file.sha256} for file in files]
-    paths = [entry["path"] for entry in manifest]
+    paths = [file.path for file in files]
     if paths != sorted(set(paths)):
         raise DataError("files: want ascending paths without repetition", code="model.digest")
-    return sha256_hex(dumps(manifest))
+    return files_root(FileDigest(path=file.path, sha256=file.sha256) for file in files)

@@ -59,17 +59,14 @@ class ModelSnapshot:
 
     def to_pointer(self) -> str:
         """What the database keeps of the current model."""
-        rows = [[file.path, file.size_bytes, file.sha256] for file in self.files]
+        rows = [[file.path, file.sha256] for file in self.files]
         return dumps({"files": rows, "id": self.model_id}).decode()
 
     @classmethod
     def from_pointer(cls, models: Path, pointer: str) -> ModelSnapshot:
         """Inverse of `to_pointer`; nothing is read from the folder yet."""
         found = _parse(pointer, "model pointer")
-        files = tuple(
-            FileDigest(path=path, size_bytes=size, sha256=digest)
-            for path, size, digest in found["files"]
-        )
+        files = tuple(FileDigest(path=path, sha256=digest) for path, digest in found["files"])
         return cls(found["id"], models / found["id"], files)
 
     def read(self, path: str) -> bytes:
@@ -268,8 +265,7 @@ def _manifest(folder: Path) -> tuple[FileDigest, ...]:
 
 
 def _file_digest(folder: Path, path: str) -> FileDigest:
-    location = folder / path
-    return FileDigest(path=path, size_bytes=location.stat().st_size, sha256=sha256_file(location))
+    return FileDigest(path=path, sha256=sha256_file(folder / path))
 
 
 def _parse(text: str, what: str) -> dict[str, Any]:

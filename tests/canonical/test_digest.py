@@ -13,8 +13,8 @@ from mbd.errors import DataError, NotFoundError, StorageError
 from mbd.values import FileDigest
 
 
-def file(path: str, size: int = 1, content: bytes = b"x") -> FileDigest:
-    return FileDigest(path=path, size_bytes=size, sha256=sha256_hex(content))
+def file(path: str, content: bytes = b"x") -> FileDigest:
+    return FileDigest(path=path, sha256=sha256_hex(content))
 
 
 @given(st.binary(max_size=100))
@@ -40,19 +40,15 @@ def test_file_digest_is_the_digest_of_its_bytes(tmp_path):
 
 def test_the_root_of_a_model_is_the_hash_of_its_sorted_manifest():
     digest = sha256_hex(b"x")
-    manifest = (
-        f'[{{"path":"a","sha256":"{digest}","sizeBytes":1}},'
-        f'{{"path":"b","sha256":"{digest}","sizeBytes":2}}]'
-    )
-    assert files_root([file("b", 2), file("a")]) == sha256_hex(manifest.encode())
+    manifest = f'[{{"path":"a","sha256":"{digest}"}},{{"path":"b","sha256":"{digest}"}}]'
+    assert files_root([file("b"), file("a")]) == sha256_hex(manifest.encode())
 
 
 @pytest.mark.parametrize(
     "changed",
     [
         [file("a"), file("c")],
-        [file("a", 2), file("b")],
-        [file("a", 1, b"y"), file("b")],
+        [file("a", b"y"), file("b")],
         [file("a")],
     ],
 )
@@ -60,7 +56,7 @@ def test_any_change_of_a_file_moves_the_root(changed):
     assert files_root(changed) != files_root([file("a"), file("b")])
 
 
-@pytest.mark.parametrize("files", [[], [file("a"), file("a", 2)]])
+@pytest.mark.parametrize("files", [[], [file("a"), file("a", b"y")]])
 def test_a_manifest_without_files_or_with_one_path_twice_is_refused(files):
     with pytest.raises(DataError):
         files_root(files)

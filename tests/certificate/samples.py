@@ -43,8 +43,8 @@ def outcome(**changes: Any) -> DeletionOutcome:
         selected_heads=("audio", "audio+text"),
         all_heads=HEADS,
         model_after=(
-            FileDigest(path="heads/text.safetensors", size_bytes=4, sha256="b" * 64),
-            FileDigest(path="heads/audio.safetensors", size_bytes=3, sha256="a" * 64),
+            FileDigest(path="heads/text.safetensors", sha256="b" * 64),
+            FileDigest(path="heads/audio.safetensors", sha256="a" * 64),
         ),
         dataset_before="1" * 64,
         dataset_after="2" * 64,

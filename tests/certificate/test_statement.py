@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from mbd.canonical.digest import sha256_hex
+from mbd.canonical.digest import files_root, sha256_hex
 from mbd.canonical.json import dumps
-from mbd.certificate.issue import build_statement, model_digest
+from mbd.certificate.issue import build_statement
 from mbd.certificate.rules import check_class_rules
 from mbd.certificate.statement import parse_statement
 from mbd.certificate.theorems import THEOREMS, theorem_of
@@ -73,7 +73,7 @@ def test_the_subject_is_one_digest_over_the_sorted_files():
     ]
 
     assert CERTIFIED["subject"][0]["digest"]["sha256"] == sha256_hex(dumps(manifest))
-    assert model_digest(outcome().model_after) == sha256_hex(dumps(manifest))
+    assert files_root(outcome().model_after) == sha256_hex(dumps(manifest))
 
 
 def test_every_field_is_required_and_no_other_is_allowed():
@@ -234,7 +234,7 @@ def test_nothing_is_issued_about_a_dry_run():
         {"heads": (head("audio", sensitivity=1e-12), head("audio+text"))},
         {"heads": (head("audio", sigma=float("nan")), head("audio+text"))},
         {"model_after": ()},
-        {"model_after": (FileDigest(path="/x", size_bytes=1, sha256="a" * 64),)},
+        {"model_after": (FileDigest(path="/x", sha256="a" * 64),)},
         {"stores": ({"store": "/srv/data", "action": "rewritten", "scan": "clean"},)},
         {"stores": ({"store": "data", "action": "rewritten"},)},
         {"attempts": 0},

@@ -399,8 +399,7 @@ def model_folder(tmp_path, world_files):
 def with_model(tmp_path):
     files = {"model.json": b"{}", "heads/audio.safetensors": b"weights"}
     digests = tuple(
-        FileDigest(path=path, size_bytes=len(content), sha256=sha256_hex(content))
-        for path, content in files.items()
+        FileDigest(path=path, sha256=sha256_hex(content)) for path, content in files.items()
     )
     return make_world(outcome(model_after=digests)), model_folder(tmp_path, files)
 
