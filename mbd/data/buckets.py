@@ -16,7 +16,14 @@ from typing import Any
 
 from mbd.canonical.digest import sha256_hex
 from mbd.canonical.json import dumps, loads_strict
-from mbd.errors import ConflictError, DataError, IntegrityError, NotFoundError, VersionError
+from mbd.errors import (
+    ConflictError,
+    DataError,
+    IntegrityError,
+    NotFoundError,
+    TemporaryError,
+    VersionError,
+)
 from mbd.workspace.files import fsync_directory, storage_errors, write_atomically
 
 MANIFEST = "manifest.json"
@@ -123,6 +130,7 @@ class BucketFolder:
 
         Raises:
             IntegrityError: The file is missing, truncated or altered; names it.
+            TemporaryError: A writer changed the number of buckets meanwhile.
         """
         entry = self.manifest.files[bucket]
         if entry is None:
@@ -149,6 +157,10 @@ class BucketFolder:
         """Whether a writer replaced the manifest since it was read; then take the new one."""
         latest = _read_manifest(self.manifest_path)
         newer = latest.generation > self.manifest.generation
+        if newer and len(latest.files) != self.count:
+            raise TemporaryError(
+                f"{self.folder} was laid out anew while it was read", hint="try again"
+            )
         if newer:
             self.manifest = latest
         return newer

@@ -50,6 +50,8 @@ from mbd.values import check_modality_name
 from mbd.workspace.files import storage_errors
 
 _SPEC_BYTES = 1 << 24
+_FORMS = {"FractionSpec", "IndexedSubject", "list[str]", "str", "int"}
+"""Names under which pydantic reports the alternatives of one key."""
 
 
 class _Part(BaseModel):
@@ -161,8 +163,10 @@ def parse_spec(content: bytes, source: str = "spec") -> ImportSpec:
 
 
 def _spec_error(source: str, error: ValidationError) -> MbdError:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    errors = error.errors()
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    top, *rest = [str(part) for part in first["loc"]] or [""]
+    key = ".".join([top, *(part for part in rest if part not in _FORMS)])
     if first["type"] == "extra_forbidden":
         return DataError(
             f"{source}: unknown key {key!r}",
