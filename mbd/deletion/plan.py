@@ -6,12 +6,12 @@ revoked modality, and that rows cannot be subtracted from, makes the plan refuse
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mbd.errors import DataError, RefusedError
-from mbd.values import Availability, Cohort, GuaranteeClass, ModalityInfo
+from mbd.errors import RefusedError
+from mbd.values import Availability, Cohort, GuaranteeClass
 
 BlockKind = Literal["core", "scaler", "head", "policy"]
 Method = Literal["auto", "surgical", "exact"]
@@ -61,23 +61,6 @@ class DeletionPlan:
     actions: tuple[BlockAction, ...]
 
 
-def with_derived(revoked: Iterable[str], declared: Sequence[ModalityInfo]) -> Availability:
-    """The revoked modalities and every channel computed from one of them, however indirectly.
-
-    Raises:
-        DataError: A revoked modality is not declared.
-    """
-    found = set(revoked)
-    unknown = found - {info.name for info in declared}
-    if not found or unknown:
-        raise DataError(f"unknown modalities: {sorted(unknown)}", field="modality")
-    while True:
-        derived = {info.name for info in declared if found & set(info.derived_from)}
-        if derived <= found:
-            return frozenset(found)
-        found |= derived
-
-
 def plan(
     blocks: Sequence[BlockProvenance],
     *,
@@ -95,7 +78,7 @@ def plan(
     Args:
         blocks: Every block of the model.
         subject_cohort: Cohort of the subject.
-        modalities: Revoked modalities, closed under derivation (`with_derived`).
+        modalities: Revoked modalities, closed under derivation (`DatasetSchema.cascade`).
         rows: Training rows of this subject per head.
         method: 'auto' is 'surgical'.
 

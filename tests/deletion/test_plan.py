@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbd.deletion.plan import BlockProvenance, plan, with_derived
-from mbd.errors import DataError, RefusedError
+from mbd.deletion.plan import BlockProvenance, plan
+from mbd.errors import RefusedError
 from mbd.values import (
     COHORTS,
-    ModalityInfo,
     availability_name,
     nonempty_subsets,
     parse_availability,
@@ -99,19 +98,3 @@ def test_the_method_decides_the_class(method, used, guarantee):
 
     assert (found.method, found.guarantee_class) == (used, guarantee)
     assert {a.guarantee for a in found.actions if a.block in found.selected} == {guarantee}
-
-
-def test_a_revocation_cascades_to_derived_channels():
-    declared = [
-        ModalityInfo(name="audio", width=3, max_length=1),
-        ModalityInfo(name="text", width=3, max_length=1, derived_from=("audio",)),
-        ModalityInfo(name="topics", width=3, max_length=1, derived_from=("text", "vision")),
-        ModalityInfo(name="vision", width=3, max_length=1),
-    ]
-
-    assert with_derived({"audio"}, declared) == {"audio", "text", "topics"}
-    assert with_derived({"vision"}, declared) == {"vision", "topics"}
-    assert with_derived({"topics"}, declared) == {"topics"}
-    for wrong in ({"smell"}, set()):
-        with pytest.raises(DataError):
-            with_derived(wrong, declared)
