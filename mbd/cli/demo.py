@@ -20,7 +20,7 @@ import click
 from mbd.cli.output import emit, json_option
 from mbd.errors import MbdError
 
-USERS, RECORDS, SEED, WIDTH = 60, 1200, 3, 512
+USERS, RECORDS, SEED, WIDTH = 60, 1200, 0, 512
 
 
 @click.command(epilog="Example: mbd demo --keep ./mbd-demo")
