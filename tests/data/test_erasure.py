@@ -113,6 +113,18 @@ def test_no_old_byte_is_left_in_any_file(tmp_path, planned):
     assert scan(tmp_path.rglob("*"), needles).clean
 
 
+def test_every_kind_of_trace_is_found_where_it_is(planned):
+    """So that a clean scan of one file is not for want of looking."""
+    store, prepared, plan, needles = planned
+
+    def kinds(path: Path) -> set[str]:
+        return {found.what for found in scan([path], needles).found}
+
+    assert plan.vanishing
+    assert kinds(store.bucket_files(plan.bucket)[0]) == {"features", "record ids"}
+    assert kinds(prepared.bucket_files(plan.bucket)[0]) == {"prepared rows", "record ids"}
+
+
 def test_erasing_twice_is_erasing_once(tmp_path, planned):
     store, prepared, plan, _ = planned
     first = erase(store, [prepared], plan)
