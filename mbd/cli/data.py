@@ -63,10 +63,12 @@ def data() -> None:
 
 
 @data.command(epilog="Example: mbd data synth --users 60 --records 1200 --seed 0")
-@click.option("--users", type=click.IntRange(1, 1_000_000), default=60, show_default=True)
+@click.option("--users", type=click.IntRange(1, 1_000_000), default=60, show_default=True,
+              help="Subjects, named 0 to N-1.")  # fmt: skip
 @click.option("--records", type=click.IntRange(1, 10_000_000), default=1200, show_default=True,
               help="Records in total.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True,
+              help="Everything follows from it.")  # fmt: skip
 @json_option
 @click.pass_context
 def synth(ctx: click.Context, users: int, records: int, seed: int, as_json: bool) -> None:
