@@ -23,6 +23,9 @@ from mbd.head.integers import Ints, inner_product
 FULL_SCALE = 2**15 - 1
 """The integer that stands for an input at the clip."""
 
+RATIO = 10 / 3
+"""Weight of the Gaussian kernel beside the linear one; the latter needs no random features."""
+
 _PHASE_BITS = 32
 _TABLE_BITS = 14
 _PI = Fraction(31415926535897932384626433832795028841971693993751058209749, 10**58)
@@ -116,7 +119,7 @@ def width_for(inputs: int, wanted: int) -> int:
 
 
 def design_feature_map(
-    *, inputs: int, width: int, frequency_std: float, clip: float, seed: str, ratio: float = 100.0
+    *, inputs: int, width: int, frequency_std: float, clip: float, seed: str, ratio: float = RATIO
 ) -> tuple[FeatureMap, int]:
     """Balance linear and cosine features; returns the map and the `feature_bits` of its scale.
 

@@ -1,6 +1,8 @@
 """Choosing lambda: on foundation rows only, before any revocable row is looked at.
 
-The choice is an ordinary float64 computation; its result enters the policy, which is logged.
+Every row is predicted by a head fitted on all the others. For ridge regression that needs no
+refitting, so all foundation rows can judge, and the choice does not hang on a few of them.
+It is an ordinary float64 computation; its result enters the policy, which is logged.
 """
 
 from __future__ import annotations
@@ -16,92 +18,95 @@ from mbd.head.integers import Integers
 
 Floats = npt.NDArray[np.float64]
 
-CANDIDATES: tuple[float, ...] = tuple(2.0**k for k in range(-8, 13))
+CANDIDATES: tuple[float, ...] = tuple(2.0**k for k in range(-8, 15))
 """Values of lambda that are tried."""
+
+MOST_ROWS = 1000
+"""More rows than this are thinned evenly: lambda stands for noise, not for a number of rows."""
+
+_FREEDOM = 1e-9
+"""Least share of itself that a row is taken not to predict."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Integer rows of one head: features (n, d), targets (n, K), and what is said already."""
+    """Integer rows of one head: features (n, d) and targets (n, K)."""
 
     q: Integers
     t: Integers
-    base: Floats
-    """(n, K): the prediction that the head corrects, in label units."""
 
+    def __len__(self) -> int:
+        return len(self.q)
 
-@dataclass(frozen=True)
-class Fold:
-    """Rows to fit on, and rows of the same cohort to judge by."""
-
-    fit: Rows
-    judge: Rows
+    def thinned(self, most: int) -> Rows:
+        """At most `most` of the rows, evenly spaced."""
+        if len(self) <= most:
+            return self
+        chosen = np.arange(most) * len(self) // most
+        return Rows(self.q[chosen], self.t[chosen])
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A chosen lambda and its mean loss on the judging rows."""
+    """A chosen lambda and its mean loss on rows that were left out."""
 
     strong_convexity: float
     loss: float
 
 
 def choose_strong_convexity(
-    folds: Sequence[Fold],
+    rows: Rows,
     *,
     feature_bits: int,
     target_bits: int,
     candidates: Sequence[float] = CANDIDATES,
 ) -> Choice:
-    """The candidate with the smallest loss on the judging rows of all folds.
+    """The candidate with the smallest leave-one-out loss; the larger one on a tie.
 
-    Loss: absolute error of one output; with several, the share of wrong largest outputs.
-    Ties are broken by the squared error, then by the larger lambda.
+    Loss: mean absolute error of one output; with several, mean squared error.
+
+    Args:
+        rows: Two or more; order says nothing but which are used when there are too many.
+        feature_bits, target_bits: Units of `q` and `t`.
 
     Raises:
-        DataError: No fold has rows on both sides.
+        DataError: Fewer than two rows.
     """
-    usable = [fold for fold in folds if len(fold.fit.q) and len(fold.judge.q)]
-    if not usable:
+    if len(rows) < 2:
         raise DataError(
             "lambda: no foundation rows to choose it on",
             code="heads.no_rows",
             field="heads.strong_convexity",
             hint="set heads.strong_convexity to a number, or add foundation subjects",
         )
-    losses = np.zeros((len(candidates), 2))
-    for fold in usable:
-        losses += _losses(fold, feature_bits, target_bits, candidates)
-    best = min(range(len(candidates)), key=lambda i: (*losses[i], -candidates[i]))
-    judged = sum(len(fold.judge.q) for fold in usable)
-    return Choice(candidates[best], float(losses[best, 0]) / judged)
+    used = rows.thinned(MOST_ROWS)
+    errors = left_out_errors(used.q * 2.0**-feature_bits, used.t * 2.0**-target_bits, candidates)
+    losses = [_loss(error) for error in errors]
+    best = min(range(len(candidates)), key=lambda i: (losses[i], -candidates[i]))
+    return Choice(candidates[best], losses[best])
 
 
-def _losses(fold: Fold, feature_bits: int, target_bits: int, candidates: Sequence[float]) -> Floats:
-    """(candidates, 2): the loss and the squared error of one fold, summed over rows."""
-    fit, judge = (rows.q * 2.0**-feature_bits for rows in (fold.fit, fold.judge))
-    targets = fold.fit.t * 2.0**-target_bits
-    truth = fold.judge.t * 2.0**-target_bits
-    found = np.empty((len(candidates), 2))
-    for i, scores in enumerate(_scores(fit, judge, targets, candidates)):
-        found[i] = _loss(scores, truth, fold.judge.base), float(((scores - truth) ** 2).sum())
-    return found
+def left_out_errors(q: Floats, t: Floats, candidates: Sequence[float]) -> list[Floats]:
+    """For every lambda, the error (n, K) on each row of ridge fitted on all the other rows.
+
+    `e_i = (t_i - f_i) / (1 - h_i)`, with the fit `f = K (K + lambda)^-1 t`, `K = q q^T` and
+    h the diagonal of `K (K + lambda)^-1`.
+
+    Source: the PRESS identity, Allen 1974; Golub, Heath & Wahba 1979.
+    """
+    values, vectors = np.linalg.eigh(q @ q.T)
+    values = np.maximum(values, 0.0)
+    turned = vectors.T @ t
+    errors = []
+    for candidate in candidates:
+        shrink = values / (values + candidate)
+        fit = vectors @ (shrink[:, None] * turned)
+        own = np.square(vectors) @ shrink
+        errors.append((t - fit) / np.maximum(1 - own, _FREEDOM)[:, None])
+    return errors
 
 
-def _scores(
-    fit: Floats, judge: Floats, targets: Floats, candidates: Sequence[float]
-) -> list[Floats]:
-    """Ridge predictions for every lambda from one eigendecomposition of the smaller side."""
-    dual = len(fit) <= fit.shape[1]
-    values, vectors = np.linalg.eigh(fit @ fit.T if dual else fit.T @ fit)
-    right = vectors.T @ (targets if dual else fit.T @ targets)
-    left = (judge @ fit.T if dual else judge) @ vectors
-    values = np.maximum(values, 0.0)[:, None]
-    return [left @ (right / (values + candidate)) for candidate in candidates]
-
-
-def _loss(scores: Floats, truth: Floats, base: Floats) -> float:
-    if truth.shape[1] == 1:
-        return float(np.abs(scores - truth).sum())
-    said, right = (scores + base).argmax(axis=1), (truth + base).argmax(axis=1)
-    return float((said != right).sum())
+def _loss(errors: Floats) -> float:
+    if errors.shape[1] == 1:
+        return float(np.abs(errors).mean())
+    return float(np.square(errors).mean())

@@ -75,12 +75,17 @@ class Extractor:
         shape = self._core.config
         return raw + len(self._modalities) * shape.hidden + shape.activations
 
+    def blocks(self, p: Availability) -> int:
+        """Parts of a row of head `p` whose squared length is about one: its scale."""
+        return len(p) + (0 if self._core is None else len(self._modalities) + 1)
+
     def clip(self, p: Availability) -> float:
         """What a row of head `p` is quantised against: no scaled raw feature is larger."""
-        widths = [self._scaler.channels[name].pooled_width for name in p]
+        weights = [max(self._scaler.channels[name].weights) for name in p]
         if self._core is not None:
-            widths += [self._core.config.hidden, self._core.config.activations]
-        return CLIP / math.sqrt(min(widths))
+            shape = self._core.config
+            weights.append(1 / math.sqrt(min(shape.hidden, shape.activations)))
+        return CLIP * max(weights)
 
     def rows(self, record: Record) -> dict[str, Row]:
         """The row of every head contained in the record's availability, by head name.
@@ -89,7 +94,7 @@ class Extractor:
             DataError: A wrong shape or a bad value, or an unknown modality; `field` names it.
         """
         steps = {name: self._standardise(name, x) for name, x in sorted(record.items())}
-        raw = {name: self._pooled(name, x) for name, x in steps.items()}
+        raw = {name: self._scaler.channels[name].pool(x) for name, x in steps.items()}
         with one_thread(), torch.inference_mode():
             learned = self._learned(steps)
         return {
@@ -127,11 +132,6 @@ class Extractor:
             return channel.standardise(x)
         except DataError as error:
             raise DataError(f"{name}: {error.message}", field=name) from error
-
-    def _pooled(self, name: str, steps: np.ndarray) -> Float64[np.ndarray, " pooled"]:
-        """A modality weighs the same however many features it has."""
-        channel = self._scaler.channels[name]
-        return channel.pool(steps) / math.sqrt(channel.pooled_width)
 
     def _learned(self, steps: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings and activations (family, M h + A), and predictions (family, K)."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float32, Float64
 
 from mbd.errors import DataError, IntegrityError
-from mbd.values import ModalityInfo
+from mbd.model.relevance import feature_weights
+from mbd.values import ModalityInfo, Task
 
 CLIP = 5.0
 """Standardised features are clipped to [-CLIP, CLIP]."""
@@ -47,11 +49,19 @@ class Moments:
 
 @dataclass(frozen=True)
 class ChannelScaler:
-    """How one modality is standardised: step by step, and pooled over a record."""
+    """How one modality is standardised step by step, pooled over a record, and weighted."""
 
     steps: Moments
     pooled: Moments | None
     """Moments of [time mean, time std] of the standardised steps; None for flat channels."""
+    weights: tuple[float, ...]
+    """One per pooled feature; their squares sum to 1, so that every channel counts the same."""
+
+    def __post_init__(self) -> None:
+        if len(self.weights) != self.pooled_width:
+            raise IntegrityError("scaler: want one weight per pooled feature", field="weights")
+        if not all(0 < weight <= 1 + 1e-9 for weight in self.weights):
+            raise IntegrityError("scaler: want weights > 0 and <= 1", field="weights")
 
     @property
     def width(self) -> int:
@@ -78,10 +88,24 @@ class ChannelScaler:
         return self.steps.apply(x)
 
     def pool(self, steps: Float64[np.ndarray, "steps width"]) -> Float64[np.ndarray, " pooled"]:
-        """One vector for a record of standardised steps: (pooled_width,), within +-CLIP."""
+        """One weighted vector for a record of standardised steps: (pooled_width,).
+
+        Feature j stays within +-CLIP times its weight.
+        """
+        return np.asarray(self._pool(steps) * self.weights)
+
+    def _pool(self, steps: Float64[np.ndarray, "steps width"]) -> Float64[np.ndarray, " pooled"]:
         if self.pooled is None:
             return np.asarray(steps.mean(axis=0))
         return self.pooled.apply(_time_statistics(steps))
+
+    def weighted_by(
+        self, present: Sequence[np.ndarray], labels: npt.NDArray[np.float64], task: Task
+    ) -> ChannelScaler:
+        """This scaler with weights that follow what each pooled feature explains."""
+        rows = np.stack([self._pool(self.steps.apply(array)) for array in present])
+        weights = feature_weights(rows, labels, task)
+        return replace(self, weights=tuple(weights.tolist()))
 
 
 @dataclass(frozen=True)
@@ -96,6 +120,7 @@ class Scaler:
             name: {
                 "steps": _moments_to_json(channel.steps),
                 "pooled": channel.pooled and _moments_to_json(channel.pooled),
+                "weights": list(channel.weights),
             }
             for name, channel in sorted(self.channels.items())
         }
@@ -113,6 +138,7 @@ class Scaler:
                     name: ChannelScaler(
                         _moments_from_json(entry["steps"]),
                         entry["pooled"] and _moments_from_json(entry["pooled"]),
+                        tuple(map(float, entry["weights"])),
                     )
                     for name, entry in content.items()
                 }
@@ -122,18 +148,29 @@ class Scaler:
 
 
 def fit_scaler(
-    x: Mapping[str, Sequence[np.ndarray | None]], infos: Iterable[ModalityInfo]
+    x: Mapping[str, Sequence[np.ndarray | None]],
+    infos: Iterable[ModalityInfo],
+    labels: npt.NDArray[np.float64],
+    task: Task,
 ) -> Scaler:
-    """Fit on the given records: moments of all steps, then moments of the pooled vectors.
+    """Fit on the given records: moments of steps and of pooled vectors, weights of features.
 
     Args:
         x: Per modality one (T, D) array or None per record; foundation or calibration rows.
         infos: The modalities; one with `max_length` > 1 is pooled to mean and std over time.
+        labels: (records,) of the same records; they weigh the features.
+        task: What the labels are.
 
     Raises:
         DataError: A modality has no record to fit on.
     """
-    return Scaler({info.name: _fit_channel(x[info.name], info) for info in infos})
+    channels = {}
+    for info in infos:
+        here = [i for i, array in enumerate(x[info.name]) if array is not None]
+        present = [array for array in x[info.name] if array is not None]
+        channel = _fit_channel(present, info)
+        channels[info.name] = channel.weighted_by(present, labels[here], task)
+    return Scaler(channels)
 
 
 def scaler_from_ranges(infos: Iterable[ModalityInfo]) -> Scaler:
@@ -145,8 +182,7 @@ def scaler_from_ranges(infos: Iterable[ModalityInfo]) -> Scaler:
     return Scaler({info.name: _channel_from_range(info) for info in infos})
 
 
-def _fit_channel(arrays: Sequence[np.ndarray | None], info: ModalityInfo) -> ChannelScaler:
-    present = [array for array in arrays if array is not None]
+def _fit_channel(present: Sequence[np.ndarray], info: ModalityInfo) -> ChannelScaler:
     if not present:
         raise DataError(
             f"no record to fit the scaler of {info.name!r} on",
@@ -155,9 +191,9 @@ def _fit_channel(arrays: Sequence[np.ndarray | None], info: ModalityInfo) -> Cha
         )
     steps = _moments(np.concatenate(present, dtype=np.float64))
     if info.max_length == 1:
-        return ChannelScaler(steps, None)
+        return ChannelScaler(steps, None, _alike(info.width))
     pooled = np.stack([_time_statistics(steps.apply(array)) for array in present])
-    return ChannelScaler(steps, _moments(pooled))
+    return ChannelScaler(steps, _moments(pooled), _alike(2 * info.width))
 
 
 def _channel_from_range(info: ModalityInfo) -> ChannelScaler:
@@ -171,10 +207,15 @@ def _channel_from_range(info: ModalityInfo) -> ChannelScaler:
     uniform_std = (high - low) / math.sqrt(12)
     steps = Moments(((low + high) / 2,) * info.width, (uniform_std,) * info.width)
     if info.max_length == 1:
-        return ChannelScaler(steps, None)
+        return ChannelScaler(steps, None, _alike(info.width))
     # A time mean of standardised steps is about 0, a time std about 1; both stay of order one.
     pooled = Moments((0.0,) * info.width + (1.0,) * info.width, (1.0,) * (2 * info.width))
-    return ChannelScaler(steps, pooled)
+    return ChannelScaler(steps, pooled, _alike(2 * info.width))
+
+
+def _alike(count: int) -> tuple[float, ...]:
+    """The same weight for every feature."""
+    return (1 / math.sqrt(count),) * count
 
 
 def _time_statistics(steps: np.ndarray) -> Float64[np.ndarray, " pooled"]:

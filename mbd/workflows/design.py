@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import sqrt
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from mbd.deletion.parameters import plan_head
 from mbd.deletion.plan import BlockProvenance
 from mbd.errors import RefusedError, UsageError
 from mbd.head.feature_map import FeatureMap, design_feature_map, quantise, quantise_targets
-from mbd.head.selection import Choice, Fold, Rows, choose_strong_convexity
+from mbd.head.selection import CANDIDATES, Choice, Rows, choose_strong_convexity
 from mbd.head.solve import HeadScale
 from mbd.model.core import Core
 from mbd.model.inference import Extractor
@@ -185,7 +186,9 @@ def _basis(
         cohort = "calibration"
     learned = records.where(cohort=cohort)
     train = learned.where(split="train")
-    scaler = fit_scaler(train.x, schema.modalities) if len(train) else None
+    scaler = (
+        fit_scaler(train.x, schema.modalities, train.labels, schema.task) if len(train) else None
+    )
     return _Basis(
         schema=schema,
         settings=settings,
@@ -228,46 +231,36 @@ def _choose(basis: _Basis, note: Note) -> _Candidate:
 
 
 def _judge(basis: _Basis, core: str, network: Core | None, records: Records) -> _Candidate:
-    """Fit heads on the training rows of these people, judge them on their validation rows."""
-    fixed = basis.settings.heads.strong_convexity
+    """Judge heads on each row of these people by what all the other rows say; no test rows."""
     extractor = basis.extractor(network)
-    fit, judge = records.where(split="train"), records.where(split="valid")
-    if not len(fit) or not len(judge):
-        value = DEFAULT_STRONG_CONVEXITY if fixed == "auto" else fixed
-        names = map(availability_name, nonempty_subsets(basis.schema.names))
-        return _Candidate(core, {name: Choice(value, 0.0) for name in names})
-    rows = float_rows(extractor, fit), float_rows(extractor, judge)
+    used = records.select(i for i in range(len(records)) if records.splits[i] != "test")
+    rows = float_rows(extractor, used)
     choices = {}
     for p in nonempty_subsets(basis.schema.names):
         name = availability_name(p)
-        design, bits = _feature_map(basis, extractor, name)
-        sides = [
-            _integer_rows(basis, design, of.get(name), side)
-            for of, side in zip(rows, (fit, judge), strict=True)
-        ]
-        choices[name] = _choice(sides[0], sides[1], bits, fixed)
+        choices[name] = _choice(basis, extractor, name, rows.get(name, FloatRows()), used)
     return _Candidate(core, choices)
 
 
-def _choice(fit: Rows | None, judge: Rows | None, bits: int, fixed: float | str) -> Choice:
-    if fit is None or judge is None:
-        value = DEFAULT_STRONG_CONVEXITY if isinstance(fixed, str) else fixed
-        return Choice(value, 0.0)
-    candidates = {} if isinstance(fixed, str) else {"candidates": (fixed,)}
+def _choice(
+    basis: _Basis, extractor: Extractor, name: str, rows: FloatRows, records: Records
+) -> Choice:
+    fixed = basis.settings.heads.strong_convexity
+    if len(rows.records) < 2:
+        return Choice(DEFAULT_STRONG_CONVEXITY if isinstance(fixed, str) else fixed, 0.0)
+    design, bits = _feature_map(basis, extractor, name)
     return choose_strong_convexity(
-        [Fold(fit, judge)], feature_bits=bits, target_bits=TARGET_BITS, **candidates
+        _integer_rows(basis, design, rows, records),
+        feature_bits=bits,
+        target_bits=TARGET_BITS,
+        candidates=CANDIDATES if isinstance(fixed, str) else (fixed,),
     )
 
 
-def _integer_rows(
-    basis: _Basis, design: FeatureMap, rows: FloatRows | None, records: Records
-) -> Rows | None:
-    if rows is None:
-        return None
-    base = np.stack(rows.core)
+def _integer_rows(basis: _Basis, design: FeatureMap, rows: FloatRows, records: Records) -> Rows:
     targets = targets_of(basis.schema.task, records.labels)[rows.records]
     q = design.expand(quantise(np.stack(rows.features), design.clip))
-    return Rows(q, quantise_targets(targets - base, TARGET_BITS), base)
+    return Rows(q, quantise_targets(targets - np.stack(rows.core), TARGET_BITS))
 
 
 def _heads(
@@ -304,7 +297,8 @@ def _heads(
 def _feature_map(basis: _Basis, extractor: Extractor, name: str) -> tuple[FeatureMap, int]:
     """The integer features of a head, and the bits of their unit."""
     heads: HeadSettings = basis.settings.heads
-    inputs = extractor.width(parse_availability(name))
+    p = parse_availability(name)
+    inputs = extractor.width(p)
     if inputs >= heads.width:
         raise UsageError(
             f"head {name!r} has {inputs} inputs, more than heads.width = {heads.width}",
@@ -314,8 +308,8 @@ def _feature_map(basis: _Basis, extractor: Extractor, name: str) -> tuple[Featur
     return design_feature_map(
         inputs=inputs,
         width=heads.width,
-        frequency_std=heads.frequency_std,
-        clip=extractor.clip(parse_availability(name)),
+        frequency_std=heads.frequency_std / sqrt(extractor.blocks(p)),
+        clip=extractor.clip(p),
         seed=f"{basis.options.seed} {name}",
     )
 

@@ -37,7 +37,7 @@ basis = "request of the data subject"
 
 [heads]
 width = {width}           # integer features per row
-frequency_std = 0.5    # of the random features, per unit of standardised input
+frequency_std = 1.0    # of the random features, per unit of standardised input
 noise = 0.001          # std of a prediction's noise, as a share of the label range
 strong_convexity = "auto"
 

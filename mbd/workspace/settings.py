@@ -36,7 +36,7 @@ class HeadSettings(_Section):
 
     width: int = Field(default=1024, ge=16, le=16384)
     """d: integer features per row; more than the inputs of any head."""
-    frequency_std: float = Field(default=0.5, gt=0, le=64)
+    frequency_std: float = Field(default=1.0, gt=0, le=64)
     """Standard deviation of the random frequencies, per unit of standardised input."""
     noise: float = Field(default=0.001, gt=0, le=1)
     """Standard deviation of a prediction's noise, as a share of the label range."""

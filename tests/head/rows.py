@@ -12,7 +12,9 @@ TARGET_BITS = 12
 
 
 def feature_map(inputs: int = 5, width: int = 24, seed: str = "test") -> tuple[FeatureMap, int]:
-    return design_feature_map(inputs=inputs, width=width, frequency_std=0.5, clip=CLIP, seed=seed)
+    return design_feature_map(
+        inputs=inputs, width=width, frequency_std=0.5, clip=CLIP, seed=seed, ratio=100.0
+    )
 
 
 def rows(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mbd.errors import ArithmeticRefused, UsageError
 from mbd.head.feature_map import (
     FULL_SCALE,
+    RATIO,
     _cosines,
     _frequencies,
     design_feature_map,
@@ -79,20 +80,21 @@ def test_wider_maps_keep_the_columns_of_narrow_ones():
     assert (wide.expand(v)[:, :20] == narrow.expand(v)).all()
 
 
-def test_the_rows_approximate_linear_plus_gaussian_kernel():
+@pytest.mark.parametrize("ratio", [RATIO, 100.0])
+def test_the_rows_approximate_linear_plus_gaussian_kernel(ratio):
     rng = np.random.default_rng(1)
     x = rng.normal(size=(40, 6)) * 0.4
     made, bits = design_feature_map(
-        inputs=6, width=8192, frequency_std=1.5, clip=3.0, seed="kernel"
+        inputs=6, width=8192, frequency_std=1.5, clip=3.0, seed="kernel", ratio=ratio
     )
     q = made.expand(quantise(x, 3.0)) / 2.0**bits
 
     distance = ((x[:, None] - x[None]) ** 2).sum(axis=2)
-    kernel = x @ x.T + 100 * np.exp(-(1.5**2) * distance / 2)
+    kernel = x @ x.T + ratio * np.exp(-(1.5**2) * distance / 2)
     found = q @ q.T
     factor = (found * kernel).sum() / (kernel**2).sum()
 
-    assert np.abs(found / factor - kernel).max() < 4
+    assert np.abs(found / factor - kernel).max() < 0.04 * ratio
     assert 2.0**-0.5 <= made.amplitude / 2.0**bits <= 2.0**0.5
 
 

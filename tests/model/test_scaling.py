@@ -8,11 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbd.errors import DataError, IntegrityError
-from mbd.model.scaling import CLIP, Moments, Scaler, fit_scaler, scaler_from_ranges
-from mbd.values import ModalityInfo
+from mbd.model.scaling import (
+    CLIP,
+    ChannelScaler,
+    Moments,
+    Scaler,
+    fit_scaler,
+    scaler_from_ranges,
+)
+from mbd.values import ModalityInfo, Task
 
 FLAT = ModalityInfo(name="face", width=3, max_length=1, range=(0.0, 10.0))
 SERIES = ModalityInfo(name="voice", width=2, max_length=9, range=(-1.0, 1.0))
+
+
+SCORES = Task(kind="regression", label_range=(-3.0, 3.0))
+
+
+def fit(x, *infos: ModalityInfo) -> Scaler:
+    count = len(next(iter(x.values())))
+    return fit_scaler(x, infos, np.linspace(-3, 3, count), SCORES)
 
 
 def sample(seed: int, count: int = 40):
@@ -27,10 +42,11 @@ def sample(seed: int, count: int = 40):
 
 def test_fitted_rows_come_out_centred_with_unit_spread():
     x = sample(0, 400)
-    scaler = fit_scaler(x, [FLAT, SERIES])
+    scaler = fit(x, FLAT, SERIES)
 
     steps = np.concatenate([scaler.channels["voice"].standardise(a) for a in x["voice"]])
     pooled = np.stack([pooled_of(scaler, a) for a in x["voice"]])
+    pooled /= scaler.channels["voice"].weights
 
     assert np.abs(steps.mean(axis=0)).max() < 0.01
     assert np.abs(steps.std(axis=0) - 1).max() < 0.01
@@ -45,7 +61,7 @@ def pooled_of(scaler: Scaler, x: np.ndarray) -> np.ndarray:
 
 @given(value=st.floats(-(2.0**100), 2.0**100, width=32))
 def test_nothing_leaves_the_clip(value):
-    scaler = fit_scaler(sample(1), [FLAT, SERIES])
+    scaler = fit(sample(1), FLAT, SERIES)
 
     pooled = pooled_of(scaler, np.full((4, 2), value, dtype=np.float32))
 
@@ -55,7 +71,7 @@ def test_nothing_leaves_the_clip(value):
 def test_a_constant_feature_is_centred_not_blown_up():
     x = {"face": [np.full((1, 3), 1e6, dtype=np.float32)] * 5}
 
-    scaler = fit_scaler(x, [FLAT])
+    scaler = fit(x, FLAT)
 
     assert scaler.channels["face"].standardise(x["face"][0]).tolist() == [[0.0, 0.0, 0.0]]
     moved = scaler.channels["face"].standardise(x["face"][0] + 1)
@@ -63,7 +79,7 @@ def test_a_constant_feature_is_centred_not_blown_up():
 
 
 def test_json_gives_the_same_scaler_bit_for_bit():
-    scaler = fit_scaler(sample(2), [FLAT, SERIES])
+    scaler = fit(sample(2), FLAT, SERIES)
 
     assert Scaler.from_json(json.loads(json.dumps(scaler.to_json()))) == scaler
 
@@ -75,6 +91,7 @@ def test_ranges_scale_without_reading_data():
 
     assert face[0] == pytest.approx([-np.sqrt(3), 0, np.sqrt(3)])
     assert scaler.channels["voice"].pooled_width == 4
+    assert scaler.channels["voice"].weights == (0.5,) * 4
 
 
 @pytest.mark.parametrize(
@@ -93,7 +110,7 @@ def test_no_rows_and_no_range_is_refused_with_a_way_on():
     bare = ModalityInfo(name="face", width=3, max_length=1)
 
     with pytest.raises(DataError) as no_rows:
-        fit_scaler({"face": [None, None]}, [bare])
+        fit({"face": [None, None]}, bare)
     with pytest.raises(DataError) as no_range:
         scaler_from_ranges([bare])
 
@@ -109,6 +126,14 @@ def test_a_scaler_that_exists_is_usable(mean, std):
         Moments(mean, std)
 
 
+@pytest.mark.parametrize("weights", [(), (1.0, 1.0), (0.0,), (float("nan"),), (-1.0,), (2.0,)])
+def test_weights_fit_the_features(weights):
+    with pytest.raises(IntegrityError):
+        ChannelScaler(Moments((0.0,), (1.0,)), None, weights)
+
+
 def test_damaged_json_is_an_integrity_error():
     with pytest.raises(IntegrityError):
-        Scaler.from_json({"face": {"steps": {"mean": ["x"], "std": [1]}, "pooled": None}})
+        Scaler.from_json(
+            {"face": {"steps": {"mean": ["x"], "std": [1]}, "pooled": None, "weights": [1]}}
+        )

@@ -14,7 +14,7 @@ from mbd.training.settings import CoreSettings
 
 RECORDS, SCHEMA = synthesise(users=20, records=400, seed=3)
 TRAIN, VALID = RECORDS.where(split="train"), RECORDS.where(split="valid")
-SCALER = fit_scaler(TRAIN.x, SCHEMA.modalities)
+SCALER = fit_scaler(TRAIN.x, SCHEMA.modalities, TRAIN.labels, SCHEMA.task)
 SMALL = CoreSettings(hidden=8, property_width=4, activations=12, epochs=4, dropout=0.1)
 
 
