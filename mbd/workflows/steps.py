@@ -201,11 +201,10 @@ def _scan(session: Session, request: Request) -> None:
     """Search what was rewritten for the erased values."""
     model = session.model()
     store, prepared = session.store(), session.prepared(model.policy.training_id)
-    bucket = store.bucket_of(_detail(request)["subject"])
-    state = session.state()
+    subject, state = _detail(request)["subject"], session.state()
     files: dict[str, list[Path]] = {
-        "records": store.bucket_files(bucket),
-        "prepared rows": prepared.bucket_files(bucket),
+        "records": store.bucket_files(store.bucket_of(subject)),
+        "prepared rows": prepared.bucket_files(prepared.bucket_of(subject)),
         "state": sorted(state.folder.iterdir()),
         "model": sorted(path for path in model.snapshot.folder.rglob("*") if path.is_file()),
         "journal and ledger": sorted(session.workspace.root.glob("ledger.db*")),
