@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -145,15 +146,19 @@ def _revoke(story: _Story, folder: Path) -> None:
 
 
 def _tampered(story: _Story, folder: Path) -> None:
-    story.say("Another cheat: one digit of the certificate is changed")
+    story.say("Another cheat: the certificate claims a smaller epsilon than it earned")
     bundle = next((story.root / "certs").glob("*.json"))
-    content = bytearray(bundle.read_bytes())
-    middle = content.index(b'"payload":"') + 2000
-    content[middle] = ord("A") if content[middle] != ord("A") else ord("B")
+    content = json.loads(bundle.read_bytes())
+    envelope = content["envelope"]
+    payload = base64.b64decode(envelope["payload"]).replace(b'"epsilon":"0.', b'"epsilon":"0.0')
+    envelope["payload"] = base64.b64encode(payload).decode()
     tampered = folder / "tampered.json"
-    tampered.write_bytes(bytes(content))
+    # The bundle's one spelling: sorted keys, no spaces.
+    tampered.write_text(
+        json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    )
     story.run("verify", str(tampered), expect=1)
-    story.proved.append("a certificate with one changed character is refused")
+    story.proved.append("a certificate with a smaller epsilon is refused, and the reason named")
 
 
 def _record_with_audio(story: _Story, user: str) -> str:

@@ -42,9 +42,10 @@ def check(ctx: click.Context, as_json: bool) -> None:
         table(("head", "rows", "state", "release"), rows),
         f"state         {found.digest}",
         f"from scratch  {found.from_scratch}",
-        *(f"DIFFERENT: {finding}" for finding in found.findings),
+        *found.others,
+        "Equal: the model is what the retained data says."
+        if found.ok
+        else "DIFFERENT: the model is not what the retained data says.",
     ]
-    if found.ok:
-        lines.append("Equal: the model is what the retained data says.")
     emit("state check", payload, as_json, "\n".join(lines))
     ctx.exit(0 if found.ok else 1)

@@ -37,13 +37,20 @@ class StateCheck:
     from_scratch: str
     """Of the state rebuilt from the retained rows."""
     heads: tuple[HeadFinding, ...]
-    findings: tuple[str, ...]
-    """Everything that is not as it must be."""
+    others: tuple[str, ...]
+    """What is not as it must be, beside states and heads."""
 
     @property
     def equal(self) -> bool:
         """Whether the state is that of a system that only ever saw the retained rows."""
         return self.digest == self.from_scratch
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Everything that is not as it must be."""
+        states = [f"head {h.head}: its state {h.state}" for h in self.heads if h.state != "equal"]
+        releases = [f"head {h.head}: {h.release}" for h in self.heads if not h.ok]
+        return (*states, *releases, *self.others)
 
     @property
     def ok(self) -> bool:
@@ -66,17 +73,13 @@ def check_state(
     for name in sorted(model.policy.heads):
         recorded = state.load(name).digest()
         heads.append(_check(model, name, rebuilt[name], recorded == rebuilt[name].digest()))
-    findings += [f"head {head.head}: {head.release}" for head in heads if not head.ok]
-    findings += [
-        f"head {head.head}: its state {head.state}" for head in heads if head.state != "equal"
-    ]
     findings += [f"{path}: not part of the model" for path in unlisted(model.snapshot)]
     scratch = digest_of_heads({name: found.digest() for name, found in rebuilt.items()})
     return StateCheck(
         digest=state.digest,
         from_scratch=scratch,
         heads=tuple(heads),
-        findings=tuple(findings),
+        others=tuple(findings),
     )
 
 
