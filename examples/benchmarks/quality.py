@@ -1,0 +1,290 @@
+"""How well the heads predict, on real data, beside what could not forget.
+
+    python examples/benchmarks/quality.py [--data DIR] [--quick]
+
+Per data set and availability: mean and spread over three seeds on the test rows of revocable
+subjects. A seed draws the foundation cohort, the core's weights and order, the frequencies of
+the random features, and who revokes. No choice is made on test rows. The references, ridge and
+the deep model, learn from everybody and choose on everybody's validation rows; the heads'
+choices look at foundation rows alone. Heads are the released ones, with their noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mbd.data.npz import import_npz
+from mbd.data.records import Records
+from mbd.data.schema import DatasetSchema
+from mbd.data.spec import FractionSpec, load_spec
+from mbd.deletion.exact import subtract_rows
+from mbd.deletion.parameters import head_parameters
+from mbd.deletion.release import certified_release
+from mbd.evaluation.protocol import Predict, constant_prediction, evaluate, restrict
+from mbd.head.feature_map import quantise
+from mbd.head.predict import head_scores
+from mbd.head.state import HeadState
+from mbd.model.inference import Extractor
+from mbd.model.scaling import fit_scaler
+from mbd.training.loop import train_core
+from mbd.training.settings import CoreSettings
+from mbd.values import Availability, availability_name, nonempty_subsets
+from mbd.workflows.design import Design, DesignOptions, design_model
+from mbd.workflows.model import present, targets_of
+from mbd.workflows.rows import contributions, prepare, sum_states
+from mbd.workspace.settings import HeadSettings, Settings
+
+Floats = npt.NDArray[np.float64]
+Weights = dict[str, npt.NDArray[np.int64]]
+Scores = dict[str, float]
+"""Availability to the leading metric."""
+
+HERE = Path(__file__).resolve()
+DATA = HERE.parents[3] / "shared" / "data"
+SETS = {"RAVDESS": ("ravdess_av.npz", "ravdess.toml"), "MOSI": ("mosi_utt.npz", "mosi.toml")}
+LEADING = {"regression": "mae", "classification": "accuracy"}
+WIDTH = 2048
+RIDGE = tuple(10.0**k for k in range(-2, 6))
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """One data set under one seed."""
+
+    records: Records
+    schema: DatasetSchema
+    seed: int
+    width: int
+
+    @property
+    def train(self) -> Records:
+        return self.records.where(split="train")
+
+    @property
+    def valid(self) -> Records:
+        return self.records.where(split="valid")
+
+    @property
+    def test(self) -> Records:
+        return self.records.where(split="test", cohort="revocable")
+
+    def score(self, predict: Predict, test: Records | None = None) -> Scores:
+        """The leading metric on every availability."""
+        baseline = constant_prediction(self.train.labels, self.schema.task)
+        rows = evaluate(predict, test or self.test, self.schema, baseline)
+        return {row.available: row.metrics[LEADING[self.schema.task.kind]] for row in rows}
+
+
+def load(data: Path, name: str, seed: int, width: int) -> Setting:
+    """Import a data set; the seed draws who is foundation."""
+    source, rules = (data / file for file in SETS[name])
+    spec = load_spec(rules)
+    if isinstance(spec.foundation, FractionSpec):
+        drawn = spec.foundation.model_copy(update={"seed": spec.foundation.seed + seed})
+        spec = spec.model_copy(update={"foundation": drawn})
+    imported = import_npz(source, spec)
+    return Setting(imported.records, imported.schema, seed, width)
+
+
+def constant(setting: Setting) -> Scores:
+    """The mean label, or the share of each class, of all training rows."""
+    said = constant_prediction(setting.train.labels, setting.schema.task)
+    return setting.score(lambda chosen, p: np.tile(said, (len(chosen), 1)))
+
+
+def ridge(setting: Setting) -> Scores:
+    """Linear ridge on all training rows, its lambda chosen on all validation rows."""
+    task = setting.schema.task
+
+    def predict(chosen: Records, p: Availability) -> Floats:
+        fit, judge = restrict(setting.train, p), restrict(setting.valid, p)
+        x, y = _joined(fit), targets_of(task, fit.labels)
+        mean, std = x.mean(axis=0), x.std(axis=0)
+        std[std == 0] = 1
+
+        def head(strength: float, records: Records) -> Floats:
+            z, centre = (x - mean) / std, y.mean(axis=0)
+            weights = np.linalg.solve(z.T @ z + strength * np.eye(len(std)), z.T @ (y - centre))
+            return np.asarray(centre + (_joined(records) - mean) / std @ weights)
+
+        truth = targets_of(task, judge.labels)
+        errors = [float(np.square(head(k, judge) - truth).mean()) for k in RIDGE]
+        return head(RIDGE[int(np.argmin(errors))], chosen)
+
+    return setting.score(predict)
+
+
+def deep(setting: Setting) -> Scores:
+    """The core's architecture trained on everybody: good, and unable to forget."""
+    task, train = setting.schema.task, setting.train
+    scaler = fit_scaler(train.x, setting.schema.modalities, train.labels, task)
+    trained = train_core(
+        train, setting.valid, setting.schema, scaler, CoreSettings(), seed=setting.seed
+    )
+    family = list(nonempty_subsets(setting.schema.names))
+    return setting.score(_alone(Extractor(scaler, family, trained.core, (0.0,) * task.outputs)))
+
+
+def design(setting: Setting, core: str) -> Design:
+    """What `mbd train --core ...` decides on the foundation cohort."""
+    settings = Settings(
+        format=1,
+        id="benchmark",
+        issuer="benchmark",
+        origin="benchmark",
+        heads=HeadSettings(width=setting.width),
+    )
+    options = DesignOptions(core=core, seed=setting.seed, device="cpu")
+    return design_model(setting.records, setting.schema, settings, options)
+
+
+def state_of(made: Design, records: Records) -> dict[str, HeadState]:
+    """The integer state of the training rows of `records`, from scratch."""
+    rows = prepare(made.extractor, made.policy, records.where(split="train"))
+    return sum_states(made.policy, [contributions(made.policy, rows)])
+
+
+def released(made: Design, states: Mapping[str, HeadState]) -> Weights:
+    """Heads as they would be published: solved, then noised."""
+    constants = [head.constants for head in made.policy.heads.values()]
+    policy = made.policy
+    return {
+        head.head: certified_release(
+            states[head.head], policy.heads[head.head].constants.scale, head
+        )
+        for head in head_parameters(constants, policy.default_epsilon, policy.default_delta)
+    }
+
+
+def revoke_a_tenth(
+    setting: Setting, made: Design, states: Mapping[str, HeadState]
+) -> tuple[Scores, Scores]:
+    """Subtract one random modality of a tenth of the revocable people; and the same from scratch.
+
+    Both are scored on the same test rows: those of everybody, without the revoked channels.
+    """
+    rng = np.random.default_rng(setting.seed)
+    people = sorted(set(setting.records.where(cohort="revocable").subjects))
+    leaving = rng.choice(people, max(1, round(len(people) / 10)), replace=False).tolist()
+    revoked = {(person, str(rng.choice(setting.schema.names))) for person in leaving}
+
+    def gone(subject: str, modality: str) -> bool:
+        return (subject, modality) in revoked
+
+    after = dict(states)
+    for person, modality in sorted(revoked):
+        theirs = prepare(made.extractor, made.policy, setting.train.where(subjects=[person]))
+        for head, rows in theirs.items():
+            if modality in head.split("+"):
+                q = made.policy.heads[head].feature_map.expand(rows.v)
+                after[head] = subtract_rows(after[head], q, rows.t)
+    scratch = state_of(made, setting.records.without(gone))
+    if any(after[head].digest() != scratch[head].digest() for head in after):
+        raise SystemExit("the state after the revocations is not the state from scratch")
+    test = setting.test.without(gone)
+    return (
+        setting.score(_with_heads(made, released(made, after)), test),
+        setting.score(_with_heads(made, released(made, scratch)), test),
+    )
+
+
+def measure(setting: Setting) -> Iterator[tuple[str, Scores]]:
+    """Every method under one seed."""
+    yield "constant predictor", constant(setting)
+    yield "ridge on raw features", ridge(setting)
+    yield "deep, trained on everybody", deep(setting)
+    trained, plain = design(setting, "trained"), design(setting, "none")
+    yield "core alone", setting.score(_alone(trained.extractor))
+    state = state_of(trained, setting.records)
+    yield "core + heads", setting.score(_with_heads(trained, released(trained, state)))
+    state = state_of(plain, setting.records)
+    yield "core none + heads", setting.score(_with_heads(plain, released(plain, state)))
+    after, scratch = revoke_a_tenth(setting, plain, state)
+    yield "  a tenth revoked", after
+    yield "  a tenth never there", scratch
+
+
+def _joined(records: Records) -> Floats:
+    """Flat features of records that all have the same modalities: (n, D)."""
+    names = [name for name in records.modalities if records.x[name][0] is not None]
+    return np.stack(
+        [
+            np.concatenate([present(records, i)[name].mean(axis=0) for name in names])
+            for i in range(len(records))
+        ]
+    ).astype(np.float64)
+
+
+def _alone(extractor: Extractor) -> Predict:
+    def predict(chosen: Records, p: Availability) -> Floats:
+        rows = (extractor.row(present(chosen, i)) for i in range(len(chosen)))
+        return np.stack([row.prediction for row in rows])
+
+    return predict
+
+
+def _with_heads(made: Design, weights: Weights) -> Predict:
+    def predict(chosen: Records, p: Availability) -> Floats:
+        head = made.policy.heads[availability_name(p)]
+        rows = [made.extractor.row(present(chosen, i)) for i in range(len(chosen))]
+        v = quantise(np.stack([row.features for row in rows]), head.feature_map.clip)
+        scores = head_scores(
+            head.feature_map.expand(v),
+            weights[availability_name(p)],
+            head.constants.grid,
+            head.constants.scale,
+        )
+        return np.asarray(np.stack([row.prediction for row in rows]) + scores)
+
+    return predict
+
+
+def report(name: str, settings: list[Setting]) -> None:
+    """Measure and print one data set."""
+    found: dict[str, list[Scores]] = {}
+    for setting in settings:
+        started = time.perf_counter()
+        for method, scores in measure(setting):
+            found.setdefault(method, []).append(scores)
+        spent = time.perf_counter() - started
+        print(f"{name}: seed {setting.seed} took {spent:.0f} s", file=sys.stderr, flush=True)
+    schema = settings[0].schema
+    columns = [availability_name(p) for p in nonempty_subsets(schema.names)]
+    rows = [len(restrict(one.test, frozenset(schema.names))) for one in settings]
+    print(f"\n{name}: {LEADING[schema.task.kind]} on test rows of revocable subjects")
+    print(f"d = {settings[0].width}, {len(settings)} seed(s), {min(rows)} to {max(rows)} rows")
+    print(f"{'':28}" + "".join(f"{column:>18}" for column in columns))
+    for method, scored in found.items():
+        cells = (_cell([scores[column] for scores in scored]) for column in columns)
+        print(f"{method:28}" + "".join(f"{cell:>18}" for cell in cells))
+
+
+def _cell(values: list[float]) -> str:
+    return f"{np.mean(values):.3f} +- {np.std(values):.3f}"
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
+    parser.add_argument("--quick", action="store_true", help="one seed, half the width")
+    arguments = parser.parse_args()
+    wanted = [arguments.data / file for files in SETS.values() for file in files]
+    missing = [path for path in wanted if not path.is_file()]
+    if missing:
+        raise SystemExit(f"{missing[0]} is not here: name the folder with --data DIR")
+    seeds, width = (range(1), WIDTH // 2) if arguments.quick else (range(3), WIDTH)
+    for name in SETS:
+        report(name, [load(arguments.data, name, seed, width) for seed in seeds])
+
+
+if __name__ == "__main__":
+    main()
