@@ -90,8 +90,10 @@ def invoke(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors are printed, never raised."""
     as_json = "--json" in arguments
     verbose = any(a in ("-v", "-vv", "--verbose") for a in arguments)
-    command = next((a for a in arguments if not a.startswith("-")), "mbd")
+    command = "mbd"
     try:
+        _check_unicode(arguments)
+        command = _command_named(arguments)
         result = main.main(args=arguments, prog_name="mbd", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -101,6 +103,9 @@ def invoke(arguments: list[str]) -> int:
         return fail(command, error, as_json)
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as help_text:
+        click.echo(help_text.format_message(), err=True)
+        return help_text.exit_code
     except click.ClickException as error:
         return fail(command, _usage(error), as_json)
     except (click.Abort, KeyboardInterrupt):
@@ -118,6 +123,32 @@ def invoke(arguments: list[str]) -> int:
             hint="this is a defect in mbd: please report the lines above",
         )
         return fail(command, defect, as_json, exit_code=70)
+
+
+def _command_named(arguments: list[str]) -> str:
+    """The words that name a command in these arguments: 'ledger list', or 'mbd' for none."""
+    group: click.Group = main
+    words, rest, context = list[str](), iter(arguments), click.Context(main)
+    for argument in rest:
+        if argument in ("-w", "--workspace"):
+            next(rest, None)
+        if argument.startswith("-"):
+            continue
+        found = group.get_command(context, argument)
+        if found is None:
+            break
+        words.append(argument)
+        if not isinstance(found, click.Group):
+            break
+        group = found
+    return " ".join(words) or "mbd"
+
+
+def _check_unicode(arguments: list[str]) -> None:
+    """Refuse bytes that are no text: no name, path or output of ours could hold them."""
+    for argument in arguments:
+        if not argument.isascii() and any("\ud800" <= letter <= "\udfff" for letter in argument):
+            raise UsageError(f"argument {argument!r} is not UTF-8", code="usage.encoding")
 
 
 def _usage(error: click.ClickException) -> UsageError:

@@ -28,8 +28,7 @@ def emit(command: str, payload: dict[str, Any], as_json: bool, text: str) -> Non
     if not as_json:
         click.echo(text)
         return
-    name = command.replace(" ", "-")
-    document = {"schema": f"urn:mbd:cli:{name}:v1", **payload}
+    document = {"schema": _schema(command), **payload}
     click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
 
 
@@ -44,7 +43,7 @@ def fail(command: str, error: MbdError, as_json: bool, exit_code: int | None = N
             "field": error.field,
             "hint": error.hint,
         }
-        document = {"schema": f"urn:mbd:cli:{command}:v1", "error": body}
+        document = {"schema": _schema(command), "error": body}
         click.echo(json.dumps(document, ensure_ascii=False))
         return status
     where = f"{error.field}: " if error.field else ""
@@ -52,6 +51,10 @@ def fail(command: str, error: MbdError, as_json: bool, exit_code: int | None = N
     if error.hint:
         click.echo(f"     {error.hint}", err=True)
     return status
+
+
+def _schema(command: str) -> str:
+    return f"urn:mbd:cli:{command.replace(' ', '-')}:v1"
 
 
 def note(text: str) -> None:

@@ -39,17 +39,17 @@ def predict(
 
     if (record is None) == (source is None):
         raise UsageError("give either --record ID or --input FILE.npz with --user U")
-    if source is not None and user is None:
+    if source is not None and not user:
         raise UsageError(
             "--input needs --user: a revocation is honoured by knowing whose input it is",
             field="--user",
         )
     with session_here(ctx, write=False) as session:
         if record is not None:
-            made = predict_record(session, record, without=without)
+            made = predict_record(session, record, user=user, without=without)
         else:
             assert source is not None
-            assert user is not None
+            assert user
             made = predict_input(session, source, user=user, without=without)
     payload = {
         "prediction": made.prediction,

@@ -20,6 +20,12 @@ from mbd.workspace.files import storage_errors
 
 Array = npt.NDArray[Any]
 
+_FLAWS = (
+    ValueError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise at bytes that are no arrays, encrypted, or claim to be huge."""
+
 
 class Archive:
     """The arrays of an archive, each checked as it is asked for."""
@@ -32,15 +38,22 @@ class Archive:
 
     @classmethod
     @contextmanager
-    def open(cls, source: Path) -> Iterator[Archive]:
+    def open(cls, source: Path, field: str = "SRC") -> Iterator[Archive]:
+        """The archive at `source`, which the command line names as `field`."""
         if not source.is_file():
-            raise NotFoundError(f"{source}: no such file", field="SRC")
-        with storage_errors(source), source.open("rb") as stream, _unreadable(source):
-            content = np.load(stream, allow_pickle=False)
+            raise NotFoundError(f"{source}: no such file", field=field)
+        with storage_errors(source), source.open("rb") as stream:
+            with _unreadable(str(source), field):
+                content = np.load(stream, allow_pickle=False)
             if not isinstance(content, np.lib.npyio.NpzFile):
-                raise DataError(f"{source} is one array, not an .npz archive", field="SRC")
+                raise DataError(f"{source} is one array, not an .npz archive", field=field)
             with content:
                 yield cls(source, content)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The names of all arrays; none of them is read yet."""
+        return tuple(self._content.files)
 
     def array(self, name: str, field: str) -> Array:
         """The array `name`, which the spec's key `field` asks for."""
@@ -49,7 +62,7 @@ class Archive:
                 f"{self._source}: no array {name!r}; it has {', '.join(self._content.files)}",
                 field=field,
             )
-        with _unreadable(self._source, name):
+        with _unreadable(f"{self._source}: {name}", name):
             found: Array = self._content[name]
         return found
 
@@ -90,17 +103,16 @@ class Archive:
 
 
 @contextmanager
-def _unreadable(source: Path, name: str | None = None) -> Iterator[None]:
-    where = f"{source}: {name}" if name else str(source)
+def _unreadable(where: str, field: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except _FLAWS as error:
         pickled = "pickle" in str(error).lower() or "object array" in str(error).lower()
         raise DataError(
             f"{where} is a pickle, which is never loaded: it could run code"
             if pickled
             else f"{where} cannot be read as arrays: {error}",
             code="data.pickle" if pickled else "data.unreadable",
-            field=name or "SRC",
+            field=field,
             hint="save plain arrays with numpy.savez" if pickled else None,
         ) from error

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mbd.data.records import Suppressions
-from mbd.errors import DataError, NotFoundError, RefusedError
+from mbd.data.archive import Archive
+from mbd.errors import DataError, NotFoundError, RefusedError, UsageError
 from mbd.values import ModalityInfo
 from mbd.workflows.model import ServedModel, present
 from mbd.workflows.session import Session
@@ -35,16 +34,28 @@ class Prediction:
     model: str
 
 
-def predict_record(session: Session, record_id: str, *, without: Iterable[str] = ()) -> Prediction:
-    """Predict for a stored record.
+def predict_record(
+    session: Session, record_id: str, *, user: str | None = None, without: Iterable[str] = ()
+) -> Prediction:
+    """Predict for a stored record; with `user`, only if it is theirs.
 
     Raises:
-        NotFoundError: No such record, modality, data or model.
-        RefusedError: No channel is left.
+        NotFoundError: No such record, modality, data or model; or it is not of this user.
+        RefusedError: Revocations leave no channel.
+        UsageError: `without` leaves none.
     """
-    store = session.store()
-    record = store.record(record_id)
-    return _predict(session, record.subjects[0], present(record, 0), without)
+    record = session.store().record(record_id)
+    subject = record.subjects[0]
+    if user not in (None, subject):
+        raise NotFoundError(
+            f"record {record_id!r} is not of user {user!r}",
+            field="--user",
+            hint="`mbd data show --user U` lists a person's records",
+        )
+    model = session.model()
+    refused, left_out = _not_used(session, model, subject, without)
+    given = {n: x for n, x in present(record, 0).items() if n not in refused | left_out}
+    return _predict(model, given, refused, left_out)
 
 
 def predict_input(
@@ -52,74 +63,88 @@ def predict_input(
 ) -> Prediction:
     """Predict for new features of one person: a `.npz` with one array per modality.
 
+    What may not be used is not even read: whatever arrives of a revoked channel, and
+    however broken it is, changes nothing.
+
     Raises:
         DataError: Not such a file, or an array that does not fit the data set.
-        RefusedError: No channel is left.
+        NotFoundError: No such file, modality or model.
+        RefusedError: Revocations leave no channel.
+        UsageError: `without` leaves none.
     """
-    infos = session.model().policy.schema.modalities
-    return _predict(session, user, read_arrays(source, infos), without)
-
-
-def _predict(session: Session, subject: str, given: Arrays, without: Iterable[str]) -> Prediction:
     model = session.model()
-    left_out = {model.policy.schema.modality(name).name for name in without}
-    suppressed = session.suppressions
-    refused = _refused(suppressed, subject, model)
-    used = sorted(set(given) - left_out - set(refused))
-    if not used:
-        raise RefusedError(
-            "no channel is left to predict from",
-            code="predict.no_channel",
-            field=", ".join(refused) or None,
-            hint="revoked channels are never used" if refused else None,
-        )
-    scores = model.predict({name: given[name] for name in used})
+    refused, left_out = _not_used(session, model, user, without)
+    given = read_arrays(source, model.policy.schema.modalities, skip=refused | left_out)
+    return _predict(model, given, refused, left_out)
+
+
+def _not_used(
+    session: Session, model: ServedModel, subject: str, without: Iterable[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Channels that this person revoked, and those that the caller leaves out."""
+    schema, suppressed = model.policy.schema, session.suppressions
+    refused = frozenset(name for name in schema.names if suppressed.blocks(subject, name))
+    return refused, frozenset(schema.modality(name).name for name in without)
+
+
+def _predict(
+    model: ServedModel, given: Arrays, refused: Collection[str], left_out: Collection[str]
+) -> Prediction:
+    if not given:
+        _refuse_nothing(refused, left_out)
+    scores = model.predict(given)
     task = model.policy.schema.task
-    absent = tuple(name for name in model.policy.schema.names if name not in used)
+    classes = task.kind == "classification"
+    absent = tuple(name for name in model.policy.schema.names if name not in given)
     return Prediction(
-        prediction=float(scores[0])
-        if task.kind == "regression"
-        else task.classes[int(scores.argmax())],
-        scores=None
-        if task.kind == "regression"
-        else dict(zip(task.classes, map(float, scores), strict=True)),
-        used=tuple(used),
+        prediction=task.classes[int(scores.argmax())] if classes else float(scores[0]),
+        scores=dict(zip(task.classes, map(float, scores), strict=True)) if classes else None,
+        used=tuple(sorted(given)),
         reconstructed=absent if model.policy.core == "trained" else (),
-        refused=refused,
+        refused=tuple(sorted(refused)),
         model=model.snapshot.model_id,
     )
 
 
-def _refused(suppressed: Suppressions, subject: str, model: ServedModel) -> tuple[str, ...]:
-    names = model.policy.schema.names
-    return tuple(name for name in names if suppressed.blocks(subject, name))
+def _refuse_nothing(refused: Collection[str], left_out: Collection[str]) -> None:
+    """Say why there is nothing to predict from."""
+    if refused:
+        raise RefusedError(
+            "no channel is left to predict from",
+            code="predict.no_channel",
+            field=", ".join(sorted(refused)),
+            hint="revoked channels are never used",
+        )
+    if left_out:
+        raise UsageError(
+            "no channel is left to predict from", code="predict.no_channel", field="--without"
+        )
+    raise DataError("there is no array to predict from", code="predict.no_channel", field="--input")
 
 
-def read_arrays(source: Path, infos: Iterable[ModalityInfo]) -> dict[str, npt.NDArray[np.float32]]:
+def read_arrays(
+    source: Path, infos: Iterable[ModalityInfo], *, skip: Collection[str] = ()
+) -> dict[str, npt.NDArray[np.float32]]:
     """Arrays of one record by modality, (T, D) float32; `(D,)` is one step.
+
+    Args:
+        source: An `.npz` of plain arrays.
+        infos: The modalities that there are.
+        skip: Those not to be read.
 
     Raises:
         DataError: Not an archive of plain arrays, an unknown name, a wrong shape, a bad value.
         NotFoundError: There is no such file.
     """
     known = {info.name: info for info in infos}
-    found: dict[str, npt.NDArray[np.float32]] = {}
-    try:
-        with np.load(source, allow_pickle=False) as archive:
-            for name in archive.files:
-                if name not in known:
-                    raise DataError(
-                        f"{source}: no modality {name!r}; the model has {', '.join(known)}",
-                        field=name,
-                    )
-                found[name] = _steps(archive[name], known[name])
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{source}: no such file", field="--input") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise DataError(
-            f"{source}: not a .npz of plain arrays: {error}", field="--input"
-        ) from error
-    return found
+    with Archive.open(source, "--input") as archive:
+        for name in archive.arrays:
+            if name not in known:
+                raise DataError(
+                    f"{source}: no modality {name!r}; the model has {', '.join(known)}", field=name
+                )
+        chosen = [name for name in archive.arrays if name not in skip]
+        return {name: _steps(archive.array(name, name), known[name]) for name in chosen}
 
 
 def _steps(array: npt.NDArray[np.generic], info: ModalityInfo) -> npt.NDArray[np.float32]:
@@ -128,6 +153,11 @@ def _steps(array: npt.NDArray[np.generic], info: ModalityInfo) -> npt.NDArray[np
         raise DataError(
             f"want (steps, {info.width}) or ({info.width},), got {array.shape}", field=info.name
         )
-    if steps.dtype.kind not in "fiu" or not np.isfinite(steps).all():
-        raise DataError("want finite numbers", field=info.name)
-    return np.ascontiguousarray(steps, np.float32)
+    if steps.dtype.kind not in "fiu":
+        raise DataError(f"want numbers, got {steps.dtype}", field=info.name)
+    # A value too large for float32 becomes infinite here.
+    with np.errstate(over="ignore"):
+        found = np.ascontiguousarray(steps, np.float32)
+    if not np.isfinite(found).all():
+        raise DataError("holds a value that is NaN, infinite or beyond float32", field=info.name)
+    return found
