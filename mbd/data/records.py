@@ -83,6 +83,10 @@ class Records:
             x={name: tuple(column[i] for i in chosen) for name, column in self.x.items()},
         )
 
+    def sorted(self) -> Records:
+        """These records in the order of their ids."""
+        return self.select(sorted(range(len(self)), key=lambda index: self.record_ids[index]))
+
     def where(
         self,
         *,

@@ -56,9 +56,6 @@ TARGET_BITS = 15
 DEFAULT_STRONG_CONVEXITY = 1.0
 """lambda where there are no foundation or calibration rows to choose it on."""
 
-GROWTH = 4
-"""The tolerance stays reachable until a head holds this many times today's rows."""
-
 
 @dataclass(frozen=True, eq=False)
 class Design:
@@ -137,8 +134,7 @@ def design_model(
     """Choose everything that is not learned by subtraction.
 
     Args:
-        records: All records that may be used. Features and labels are read of foundation and
-            calibration rows only; of the others, how many there are.
+        records: All records that may be used; of revocable people nothing is read.
         schema: Of the data set.
         settings: Of the workspace, after overrides.
         options: What the caller decides.
@@ -156,7 +152,7 @@ def design_model(
         note("training the core on the foundation cohort")
         core = basis.train(basis.records)
     extractor = basis.extractor(core)
-    planned = GROWTH * max(1, len(records.where(split="train")))
+    _check_room(records, settings.heads)
     policy = Policy(
         training_id=new_ulid(datetime.now(UTC)),
         schema=schema,
@@ -165,13 +161,24 @@ def design_model(
         seed=options.seed,
         scaler=basis.scaler.to_json(),
         base=basis.prior,
-        heads=_heads(basis, extractor, best.choices, planned),
+        heads=_heads(basis, extractor, best.choices),
         provenance=_provenance(basis, core is not None),
-        planned_rows=planned,
+        planned_rows=settings.heads.planned_rows,
         default_epsilon=settings.deletion.epsilon,
         default_delta=settings.deletion.delta,
     )
     return Design(policy, core, extractor)
+
+
+def _check_room(records: Records, heads: HeadSettings) -> None:
+    """The number of rows planned for is a setting: it must not follow who is in the data."""
+    rows = len(records.where(split="train"))
+    if rows > heads.planned_rows:
+        raise UsageError(
+            f"{rows} training rows, but the heads are planned for {heads.planned_rows}",
+            field="heads.planned_rows",
+            hint="set heads.planned_rows to the most rows that there will ever be",
+        )
 
 
 def _basis(
@@ -264,7 +271,7 @@ def _integer_rows(basis: _Basis, design: FeatureMap, rows: FloatRows, records: R
 
 
 def _heads(
-    basis: _Basis, extractor: Extractor, choices: Mapping[str, Choice], planned: int
+    basis: _Basis, extractor: Extractor, choices: Mapping[str, Choice]
 ) -> dict[str, HeadDesign]:
     """The constants of every head; the tolerance must be reachable with room."""
     heads = {}
@@ -285,7 +292,7 @@ def _heads(
             ),
             noise=basis.settings.heads.noise,
             range_width=basis.schema.task.range_width,
-            planned_rows=planned,
+            planned_rows=basis.settings.heads.planned_rows,
             selected=len(subsets),
             epsilon=deletion.epsilon,
             delta=deletion.delta,

@@ -38,6 +38,7 @@ basis = "request of the data subject"
 [heads]
 width = {width}           # integer features per row
 frequency_std = 1.0    # of the random features, per unit of standardised input
+planned_rows = 100000  # most training rows that a head will ever hold
 noise = 0.001          # std of a prediction's noise, as a share of the label range
 strong_convexity = "auto"
 

@@ -47,6 +47,10 @@ ERASE_FILE = "erase.json"
 NEEDLES_FILE = "needles.json"
 
 OUT_OF_SCOPE = (
+    (
+        "suppression list and request journal",
+        "keyed hashes of subject and channel are retained, so that the channel stays off",
+    ),
     ("backups and file-system snapshots", "made outside this program, which cannot reach them"),
     ("storage below the file system", "journals and worn flash blocks may keep old bytes"),
     (

@@ -22,6 +22,7 @@ from mbd.head.state import HeadState
 from mbd.ledger.entry import unsigned_entry
 from mbd.model.snapshot import save_core
 from mbd.privacy.accountant import noise_steps
+from mbd.training.settings import CoreSettings
 from mbd.values import HeadParameters
 from mbd.workflows.design import Design, DesignOptions, design_model
 from mbd.workflows.policy import Policy
@@ -83,8 +84,10 @@ def train_model(
     """
     started = time.perf_counter()
     settings = load_settings(session.workspace, options.overrides)
+    CoreSettings().with_overrides(settings.core)  # refused even if no core is going to be trained
     store, suppressed = session.store(), session.suppressions
-    records = store.read(suppressions=suppressed)
+    # In one order whatever the order of imports: float sums of the scaler depend on it.
+    records = store.read(suppressions=suppressed).sorted()
     if not len(records.where(split="train")):
         raise RefusedError(
             "there is no training row: every record is in another split, or revoked",

@@ -14,6 +14,10 @@ from mbd.errors import MbdError, UsageError
 from mbd.workspace.layout import Workspace
 
 
+IDENTITY = ("format", "id", "issuer", "origin")
+"""Settings that certificates and the log are signed under; no flag changes them."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -38,6 +42,8 @@ class HeadSettings(_Section):
     """d: integer features per row; more than the inputs of any head."""
     frequency_std: float = Field(default=1.0, gt=0, le=64)
     """Standard deviation of the random frequencies, per unit of standardised input."""
+    planned_rows: int = Field(default=100_000, ge=1, le=10_000_000)
+    """Most training rows that a head will ever hold: the release's grid must suffice for them."""
     noise: float = Field(default=0.001, gt=0, le=1)
     """Standard deviation of a prediction's noise, as a share of the label range."""
     strong_convexity: Literal["auto"] | float = "auto"
@@ -91,11 +97,13 @@ def load_settings(workspace: Workspace, overrides: Mapping[str, str] | None = No
         UsageError: An override has.
     """
     content = _read_toml(workspace.settings_file)
-    settings = _validate(content, MbdError, str(workspace.settings_file))
+    settings = _validate(content, MbdError, f"{workspace.settings_file} or MBD_*")
     if not overrides:
         return settings
     merged = settings.model_dump()
     for key, text in overrides.items():
+        if key in IDENTITY:
+            raise UsageError(f"--set {key}: it names the workspace and stays", field=key)
         _assign(merged, key, _value(text))
     return _validate(merged, UsageError, "--set", environment=False)
 
@@ -115,7 +123,11 @@ def _validate(
     except ValidationError as problem:
         first = problem.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise error(f"{where}: {first['msg']}", code="settings.invalid", field=field) from problem
+        text = _WORDS.get(first["type"], first["msg"])
+        raise error(f"{where}: {text}", code="settings.invalid", field=field) from problem
+
+
+_WORDS = {"extra_forbidden": "there is no such setting", "missing": "this setting is missing"}
 
 
 class _Flagged(Settings):
