@@ -17,6 +17,7 @@ from mbd.database.journal import Journal, Request
 from mbd.database.suppressions import keyed_hash
 from mbd.deletion.plan import Method
 from mbd.errors import ConflictError, NotFoundError, UsageError
+from mbd.workflows.preflight import check_ready
 from mbd.workflows.session import Session
 from mbd.workflows.steps import bundle_path, finish_request, plan_for, receipt_path
 
@@ -93,6 +94,7 @@ def revoke_modality(
         NotFoundError: No such user, modality, or channel of this user; no model.
         RefusedError: A block saw the data that cannot subtract it.
         ConflictError: Revoked before, or the request id was used for something else.
+        IntegrityError: A file that is needed is torn or altered; nothing was recorded.
     """
     started = time.perf_counter()
     request_id = _checked_id(request.request_id)
@@ -103,6 +105,7 @@ def revoke_modality(
         return result_of(session, known, 0.0, time.perf_counter() - started, repeated=True)
     if known is None:
         detail = _resolve(session, request)
+        check_ready(session, plan_for(session, session.model(), detail).selected)
         _begin(session, request_id, fingerprint, request, detail)
     else:
         _refuse_other_content(known, fingerprint)

@@ -87,6 +87,15 @@ class ModelSnapshot:
             raise _altered(location, "its digest is not the one recorded")
         return content
 
+    def check(self) -> None:
+        """Read every file.
+
+        Raises:
+            IntegrityError: One is missing, torn or altered.
+        """
+        for file in self.files:
+            self.read(file.path)
+
     def head(self, name: str) -> ReleasedHead:
         """One released head."""
         path = head_file(name)

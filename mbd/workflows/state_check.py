@@ -68,6 +68,7 @@ def check_state(
         IntegrityError: A file is torn or altered.
     """
     model, state = session.model(), session.state()
+    model.snapshot.check()
     rebuilt, findings = _rebuild(session, model, progress)
     heads = []
     for name in sorted(model.policy.heads):

@@ -1,0 +1,46 @@
+"""Everything a revocation is going to need, looked at before the request is recorded.
+
+A request that was recorded is carried to its end by whatever command runs next, and stops
+every other change until then. So what can be known to fail half way is refused at the door,
+while nothing has changed: a torn file, a lost key, a log that was restored from a backup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mbd.errors import IntegrityError
+from mbd.verify.trust import load_trust
+from mbd.workflows.session import Session
+
+
+def check_ready(session: Session, heads: Iterable[str]) -> None:
+    """Refuse to begin what could not be finished.
+
+    Args:
+        session: A workspace, with its lock held.
+        heads: Heads that are going to be released anew.
+
+    Raises:
+        MbdError: A key, the ledger, the secrets, the trust file, or a file of the model or
+            of the state is missing, torn or altered; names it.
+    """
+    _check_keys(session)
+    session.log.publish()  # signs nothing new; refuses a log that is older than what was signed
+    session.secrets.salts("")
+    session.model().snapshot.check()
+    state = session.state()
+    for head in heads:
+        state.load(head)
+
+
+def _check_keys(session: Session) -> None:
+    trust = load_trust(session.workspace.trust_file)
+    if trust.issuer(session.issuer_key.key_id) is None:
+        raise IntegrityError(
+            f"{session.workspace.issuer_key} is not the key that "
+            f"{session.workspace.trust_file} knows: no certificate would verify",
+            code="key.unknown",
+            field="issuer",
+            hint="restore the key from a backup, or name the new one in trust.toml",
+        )
