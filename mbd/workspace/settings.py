@@ -13,7 +13,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from mbd.errors import MbdError, UsageError
 from mbd.workspace.layout import Workspace
 
-
 IDENTITY = ("format", "id", "issuer", "origin")
 """Settings that certificates and the log are signed under; no flag changes them."""
 
