@@ -57,10 +57,10 @@ def build_workspace(root: Path) -> None:
     must_run(root, "train", "--core", "none", "--set", f"heads.width={WIDTH}")
 
 
-def describe(root: Path) -> TrainedWorkspace:
-    """Who is in a workspace."""
+def describe(root: Path, modalities: int = 3) -> TrainedWorkspace:
+    """Who is in a workspace whose data set has so many modalities."""
     session = TrainedWorkspace(root, (), ()).session()
-    full = [one for one in session.store().subjects() if len(one.available) == 3]
+    full = [one for one in session.store().subjects() if len(one.available) == modalities]
     return TrainedWorkspace(
         root=root,
         revocable=tuple(one.user for one in full if one.cohort == "revocable"),
