@@ -39,7 +39,7 @@ from mbd.training.settings import CoreSettings
 from mbd.values import Availability, availability_name, nonempty_subsets
 from mbd.workflows.design import Design, DesignOptions, design_model
 from mbd.workflows.model import present, targets_of
-from mbd.workflows.rows import contributions, prepare, sum_states
+from mbd.workflows.rows import contributions, learning_rows, prepare, sum_states
 from mbd.workspace.settings import HeadSettings, Settings
 
 Floats = npt.NDArray[np.float64]
@@ -148,7 +148,7 @@ def design(setting: Setting, core: str) -> Design:
 
 def state_of(made: Design, records: Records) -> dict[str, HeadState]:
     """The integer state of the training rows of `records`, from scratch."""
-    rows = prepare(made.extractor, made.policy, records.where(split="train"))
+    rows = prepare(made.extractor, made.policy, learning_rows(made.policy, records))
     return sum_states(made.policy, [contributions(made.policy, rows)])
 
 

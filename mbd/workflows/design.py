@@ -331,10 +331,10 @@ def _provenance(basis: _Basis, trained: bool) -> tuple[BlockProvenance, ...]:
     ]
     if trained:
         frozen.append(BlockProvenance(name="core", kind="core", cohorts=learned, modalities=names))
+    # Rows of a trained core's cohort do not enter the heads (`learning_rows`).
+    reached = frozenset(COHORTS) - (learned if trained else frozenset())
     heads = [
-        BlockProvenance(
-            name=availability_name(p), kind="head", cohorts=frozenset(COHORTS), modalities=p
-        )
+        BlockProvenance(name=availability_name(p), kind="head", cohorts=reached, modalities=p)
         for p in nonempty_subsets(basis.schema.names)
     ]
     return (*frozen, *heads)

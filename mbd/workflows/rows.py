@@ -1,7 +1,7 @@
 """From records to integer rows: computed once per record and head, stored, and summed.
 
-Only training rows enter the state. Each record is computed alone, so what is stored for one
-person never depends on another.
+Only training rows enter the state, and of those only ones that no core has learned from.
+Each record is computed alone, so what is stored for one person never depends on another.
 """
 
 from __future__ import annotations
@@ -46,6 +46,19 @@ def float_rows(extractor: Extractor, records: Records) -> dict[str, FloatRows]:
             into.features.append(row.features)
             into.core.append(row.prediction)
     return found
+
+
+def learning_rows(policy: Policy, records: Records) -> Records:
+    """The training rows that enter the heads.
+
+    Rows that a core was trained on stay out: it knows their labels, so what it leaves for a
+    head to correct is smaller than it will be for anybody else.
+    """
+    seen = {
+        cohort for block in policy.provenance if block.kind == "core" for cohort in block.cohorts
+    }
+    train = records.where(split="train")
+    return train.select(i for i in range(len(train)) if train.cohorts[i] not in seen)
 
 
 def prepare(extractor: Extractor, policy: Policy, records: Records) -> dict[str, PreparedRows]:

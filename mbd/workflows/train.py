@@ -26,7 +26,7 @@ from mbd.training.settings import CoreSettings
 from mbd.values import HeadParameters
 from mbd.workflows.design import Design, DesignOptions, design_model
 from mbd.workflows.policy import Policy
-from mbd.workflows.rows import contributions, prepare, sum_states
+from mbd.workflows.rows import contributions, learning_rows, prepare, sum_states
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import (
     ModelSnapshot,
@@ -144,8 +144,8 @@ def _build_state(
     def buckets() -> Iterator[tuple[int, Bucket]]:
         for bucket in store.buckets():
             progress(bucket, len(store.buckets()))
-            records = store.read_bucket(bucket).unsuppressed(suppressed).where(split="train")
-            rows = prepare(design.extractor, policy, records)
+            records = store.read_bucket(bucket).unsuppressed(suppressed)
+            rows = prepare(design.extractor, policy, learning_rows(policy, records))
             yield bucket, rows
             for head, state in contributions(policy, rows).items():
                 total[head] = total[head] + state
