@@ -1,0 +1,136 @@
+"""Child processes that can be killed: forked from a server that has imported everything once."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pydoc
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from tests.workspaces import Ran
+
+KILLED = -signal.SIGKILL
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    [
+        "mbd.cli.main",
+        "mbd.data.intake",
+        "mbd.data.synthetic",
+        "mbd.database.migrate",
+        "mbd.workflows.initialise",
+        "mbd.workflows.opening",
+        "mbd.workflows.predict",
+        "mbd.workflows.train",
+    ]
+)
+
+Prelude = Callable[[], None]
+
+
+def die() -> None:
+    """The end of a process that gets no chance to clean up: kill -9."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Child:
+    """A command that runs in a process of its own."""
+
+    process: ForkServerProcess
+    output: Path
+
+    def wait(self, seconds: float = 120) -> Ran:
+        """Its end; the exit code is negative where a signal was the reason."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, "the child does not end"
+        code = self.process.exitcode
+        self.process.close()
+        out, err = (self.output.with_suffix(s).read_text("utf-8") for s in (".out", ".err"))
+        return Ran(code, out, err)
+
+
+def start_mbd(cwd: Path, *arguments: str, prelude: Prelude | None = None) -> Child:
+    """Begin a command; `prelude` runs first and must be found by name (a partial will do)."""
+    numbers = (cwd.parent / f"child-{number}" for number in range(1_000_000))
+    output = next(path for path in numbers if not path.with_suffix(".out").exists())
+    output.with_suffix(".out").touch()
+    settings = {name: value for name, value in os.environ.items() if name.startswith("XDG_")}
+    process = _CONTEXT.Process(target=_main, args=(cwd, arguments, prelude, settings, output))
+    process.start()
+    return Child(process, output)
+
+
+def child_mbd(cwd: Path, *arguments: str, prelude: Prelude | None = None) -> Ran:
+    """Run a command in a process of its own, to its end."""
+    return start_mbd(cwd, *arguments, prelude=prelude).wait()
+
+
+def limit_files(size_bytes: int) -> None:
+    """A disk that takes no file beyond this size: writing further fails with EFBIG."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
+
+
+def die_before(owner: str, name: str, *, call: int = 1, only: str | None = None) -> None:
+    """Kill the process when `owner.name` is called; `only` counts calls with that argument."""
+    _replace(owner, name, call, only, after=False)
+
+
+def die_after(owner: str, name: str, *, call: int = 1, only: str | None = None) -> None:
+    """Kill the process when `owner.name` has returned."""
+    _replace(owner, name, call, only, after=True)
+
+
+def _replace(owner: str, name: str, call: int, only: str | None, *, after: bool) -> None:
+    holder: Any = pydoc.locate(owner)
+    assert holder is not None, owner
+    mapping = isinstance(holder, dict)
+    original = holder[name] if mapping else getattr(holder, name)
+    seen = 0
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        nonlocal seen
+        seen += only is None or only in arguments
+        if not after and seen == call:
+            die()
+        result = original(*arguments, **named)
+        if after and seen == call:
+            die()
+        return result
+
+    if mapping:
+        holder[name] = wrapped
+    else:
+        setattr(holder, name, wrapped)
+
+
+def _main(
+    cwd: Path,
+    arguments: tuple[str, ...],
+    prelude: Prelude | None,
+    settings: dict[str, str],
+    output: Path,
+) -> None:
+    os.environ.update(settings)
+    os.chdir(cwd)
+    with (
+        output.with_suffix(".out").open("w") as out,
+        output.with_suffix(".err").open("w") as err,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        from mbd.cli.main import invoke
+
+        if prelude is not None:
+            prelude()
+        code = invoke(list(arguments))
+    sys.exit(code)

@@ -1,0 +1,196 @@
+"""What may lie on the disk of a workspace, whatever killed its writer: every file accounted for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+from mbd.canonical.digest import b64decode_strict
+from mbd.deletion.check import check_head
+from mbd.deletion.plan import DeletionPlan
+from mbd.head.integers import Ints
+from mbd.head.solve import residual, solve
+from mbd.head.state import HeadState
+from mbd.workflows.staging import subtract_subject
+from mbd.workflows.steps import plan_for
+from tests.workspaces import TrainedWorkspace, must_run
+
+MODALITY = "audio"
+_PIECE = 4  # consecutive numbers that no file holds by chance
+
+_ID = "[0-9A-Z]{26}"
+_HEADS = r"\.?[a-z+]+\.safetensors(\.partial)?"
+_BUCKETS = r"\.?(manifest\.json|bucket-\d{6}\.\d{8}\.parquet)(\.partial)?"
+KNOWN = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\.lock|mbd\.toml|trust\.toml|(ledger|secrets)\.db(-wal|-shm)?",
+        r"keys/(issuer\.pem|log\.pem|workspace\.key)",
+        rf"(certs|receipts)/\.?{_ID}\.json(\.partial)?",
+        rf"models/{_ID}/(\.?policy\.json(\.partial)?|heads/{_HEADS})",
+        rf"state/{_ID}/{_HEADS}",
+        rf"data/(store|prepared/{_ID})/{_BUCKETS}",
+        rf"staging/{_ID}/\.?(erase|needles)\.json(\.partial)?",
+    )
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """One head before its noise: what no file may ever hold."""
+
+    state: HeadState
+    weights: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Secrets:
+    """Optima of every head with the subject's channel and without it."""
+
+    before: dict[str, Optimum]
+    after: dict[str, Optimum]
+
+
+def secrets_of(workspace: TrainedWorkspace, user: str) -> Secrets:
+    """Computed here, in memory, from the workspace as it is before the request."""
+    session = workspace.session()
+    model, state = session.model(), session.state()
+    decided: DeletionPlan = plan_for(
+        session, model, {"subject": user, "modalities": [MODALITY], "method": "auto"}
+    )
+    held = {name: state.load(name) for name in model.policy.heads}
+    rows = session.prepared(model.policy.training_id).rows_of(user)
+    selected = {name: held[name] for name in decided.selected}
+    after = subtract_subject(model.policy, selected, rows, decided)
+
+    def optima(states: dict[str, HeadState]) -> dict[str, Optimum]:
+        heads = model.policy.heads
+        return {
+            name: Optimum(one, solve(one, heads[name].constants.scale, heads[name].constants.grid))
+            for name, one in states.items()
+        }
+
+    return Secrets(optima(held), optima(after))
+
+
+def assert_nothing_unnoised(workspace: TrainedWorkspace, secrets: Secrets) -> int:
+    """Every file is one we know, heads carry their noise, no optimum lies anywhere.
+
+    Returns:
+        How many released heads were found and checked.
+    """
+    files = [path for path in sorted(workspace.root.rglob("*")) if path.is_file()]
+    for path in files:
+        name = path.relative_to(workspace.root).as_posix()
+        assert any(pattern.fullmatch(name) for pattern in KNOWN), f"what is {name}?"
+    heads = [path for path in files if path.parent.name == "heads" and path.name[0] != "."]
+    noise = [_assert_head(workspace, path, secrets) for path in heads]
+    for path in files:
+        if path.parent.parent == workspace.root / "state" and path.name[0] != ".":
+            assert set(safetensors.numpy.load_file(path)) == {"cross", "gram", "rows"}
+    forbidden = [*_forbidden(workspace, secrets), *(p for z in noise for p in _pieces(z))]
+    for path in files:
+        content = path.read_bytes()
+        for piece in forbidden:
+            assert piece not in content, f"{path} holds a head, factor or residual without noise"
+    return len(heads)
+
+
+def _assert_head(workspace: TrainedWorkspace, path: Path, secrets: Secrets) -> Ints:
+    """A released head is its optimum (before or after) plus noise of its sigma; the noise."""
+    name = path.name.removesuffix(".safetensors")
+    tensors = safetensors.numpy.load_file(path)
+    assert set(tensors) == {"weights", "noise_steps"}
+    constants = workspace.session().model().policy.heads[name].constants
+    assert int(tensors["noise_steps"][0]) == round(constants.sigma / constants.grid)
+    candidates = [found[name] for found in (secrets.before, secrets.after) if name in found]
+    fitting = [
+        one
+        for one in candidates
+        if check_head(
+            one.state,
+            constants.scale,
+            tensors["weights"],
+            grid=constants.grid,
+            sigma=constants.sigma,
+        ).passed
+    ]
+    assert fitting, f"{path} is not an optimum plus its noise"
+    difference = np.asarray(tensors["weights"] - fitting[-1].weights)
+    assert np.count_nonzero(difference) > 0.99 * difference.size
+    return difference
+
+
+def _forbidden(workspace: TrainedWorkspace, secrets: Secrets) -> Iterator[bytes]:
+    """Bytes of every optimum, as integers and in label units, of its residual and its factor."""
+    heads = workspace.session().model().policy.heads
+    for found in (secrets.before, secrets.after):
+        for name, one in found.items():
+            constants = heads[name].constants
+            scale, grid = constants.scale, constants.grid
+            left, unit = residual(one.state, scale, one.weights, Fraction(grid))
+            matrix = one.state.gram * scale.a + scale.strong_convexity * np.eye(one.state.width)
+            for numbers in (
+                one.weights,
+                one.weights * grid,
+                left.astype(np.float64) * float(unit),
+                np.linalg.cholesky(matrix)[-1],
+            ):
+                yield from _pieces(numbers)
+
+
+def _pieces(numbers: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> Iterator[bytes]:
+    """A few runs of consecutive numbers, as they would lie in a file."""
+    flat = np.ascontiguousarray(numbers).reshape(-1)
+    for start in range(0, flat.size - _PIECE, flat.size // 3):
+        yield flat[start : start + _PIECE].tobytes()
+
+
+def assert_finished_once(workspace: TrainedWorkspace, user: str, *, attempts: int = 1) -> Any:
+    """One certificate, one entry, everything in its place; the certificate's statement."""
+    root = workspace.root
+    bundles, receipts = sorted((root / "certs").iterdir()), sorted((root / "receipts").iterdir())
+    assert [path.name for path in bundles] == [path.name for path in receipts]
+    assert len(bundles) == 1
+    entries = must_run(root, "ledger", "list", "--json").json["entries"]
+    assert sum(entry["type"] == "certificate" for entry in entries) == 1
+    assert sum(entry["type"] == "attempt" for entry in entries) == attempts
+    assert must_run(root, "ledger", "check", "--json").json["ok"]
+    verified = must_run(root, "verify", str(bundles[0]), "--receipt", str(receipts[0]), "--json")
+    assert verified.json["exitCode"] == 0
+    assert must_run(root, "state", "check", "--json").json["equal"]
+    assert_nothing_left(workspace, user)
+    statement = json.loads(
+        b64decode_strict(json.loads(bundles[0].read_bytes())["envelope"]["payload"])
+    )
+    assert statement["predicate"]["guarantee"]["attempts"] == attempts
+    return statement["predicate"]
+
+
+def assert_nothing_left(workspace: TrainedWorkspace, user: str) -> None:
+    """No folder but those in force, no channel in the store, no detail in a database."""
+    root, session = workspace.root, workspace.session()
+    model, state = session.model(), session.state()
+    assert [path.name for path in (root / "models").iterdir()] == [model.snapshot.model_id]
+    assert [path.name for path in (root / "state").iterdir()] == [state.state_id]
+    assert [path.name for path in (root / "data" / "prepared").iterdir()] == [
+        model.policy.training_id
+    ]
+    assert list((root / "staging").iterdir()) == []
+    store = session.store()
+    assert all(value is None for value in store.read(subjects=[user]).x[MODALITY])
+    rows = session.prepared(model.policy.training_id).rows_of(user)
+    assert not any(MODALITY in head for head in rows)
+    in_force = {path.name for path in store.files()}
+    assert {path.name for path in (root / "data" / "store").iterdir()} == in_force
+    for path in root.glob("*.db*"):
+        assert b"modelAfter" not in path.read_bytes(), f"{path} still holds the request"

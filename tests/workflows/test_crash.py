@@ -1,0 +1,142 @@
+"""Killed at any instant, a revocation is finished by the next command, exactly once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import pytest
+
+from mbd.database.journal import STAGES, Journal
+from tests.workflows.children import KILLED, Prelude, child_mbd, die_after, die_before
+from tests.workflows.disk import (
+    MODALITY,
+    assert_finished_once,
+    assert_nothing_unnoised,
+    secrets_of,
+)
+from tests.workspaces import TrainedWorkspace, must_run, run_mbd
+
+STEPS = "mbd.workflows.steps"
+JOURNAL = "mbd.database.journal.Journal"
+REDRAWN = 2  # attempts, where the kill came after an attempt was counted and before its record
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An instant of the walk."""
+
+    name: str
+    kill: Prelude
+    stage: str
+    """How far the journal says the request is."""
+    attempts: int = 1
+    """How many the certificate must state."""
+
+
+def _recorded(stage: str, reached: str) -> Moment:
+    kill = partial(die_after, f"{STEPS}.STEPS", stage)
+    return Moment(f"{reached} recorded", kill, reached)
+
+
+def _unrecorded(stage: str, reached: str) -> Moment:
+    kill = partial(die_before, JOURNAL, "advance", only=reached)
+    attempts = REDRAWN if reached == "staged" else 1
+    return Moment(f"{reached} done, not recorded", kill, stage, attempts)
+
+
+def _inside(name: str, stage: str, kill: Prelude, attempts: int = 1) -> Moment:
+    return Moment(name, kill, stage, attempts)
+
+
+BOUNDARIES = [
+    Moment("received", partial(die_before, f"{STEPS}.STEPS", "received"), "received"),
+    *(
+        make(stage, reached)
+        for stage, reached in pairwise(STAGES[:-1])
+        for make in (_unrecorded, _recorded)
+    ),
+    Moment("completed, not recorded", partial(die_before, JOURNAL, "complete"), "logged"),
+    Moment("completed recorded", partial(die_after, STEPS, "_complete"), "completed"),
+]
+
+INSIDE = [
+    _inside("list of what to erase written", "suppressed",
+            partial(die_before, STEPS, "_count_attempt")),
+    _inside("attempt counted, nothing drawn", "suppressed",
+            partial(die_before, STEPS, "stage_release"), REDRAWN),
+    _inside("heads written, no state", "suppressed",
+            partial(die_before, "mbd.workflows.staging", "derive_state"), REDRAWN),
+    _inside("records erased, rows not", "activated",
+            partial(die_before, "mbd.data.erasure", "_erase_rows")),
+    _inside("old model removed, old state not", "activated",
+            partial(die_before, STEPS, "remove_folder", call=3)),
+    _inside("published, no bundle", "logged", partial(die_before, "mbd.ledger.log.Log", "proof_bundle")),
+    _inside("bundle, no receipt", "logged",
+            partial(die_after, STEPS, "write_atomically", call=2)),
+    _inside("receipt, no salts", "logged",
+            partial(die_before, "mbd.database.secrets.Secrets", "put_salts")),
+    _inside("completed, write-ahead log not emptied", "completed",
+            partial(die_before, "mbd.database.engine.Database", "truncating_checkpoint", call=2)),
+]  # fmt: skip
+
+QUICK = {
+    "received",
+    "suppressed recorded",
+    "attempt counted, nothing drawn",
+    "heads written, no state",
+    "staged done, not recorded",
+    "staged recorded",
+    "activated recorded",
+    "records erased, rows not",
+    "scanned recorded",
+    "logged done, not recorded",
+    "logged recorded",
+    "completed, not recorded",
+    "completed, write-ahead log not emptied",
+}
+
+NEXT = (["data", "info"], ["resume"], ["predict", "--record", "r000000"], ["eval"])
+
+MOMENTS = [
+    pytest.param(
+        moment,
+        NEXT[number % len(NEXT)],
+        id=moment.name,
+        marks=() if moment.name in QUICK else pytest.mark.slow,
+    )
+    for number, moment in enumerate([*BOUNDARIES, *INSIDE])
+]
+
+
+def revoke(user: str, *more: str) -> list[str]:
+    return ["revoke", "--user", user, "--modality", MODALITY, "--json", *more]
+
+
+def stage_of(workspace: TrainedWorkspace) -> str:
+    with workspace.session().database.read() as connection:
+        found = Journal(connection).open_requests()
+    assert len(found) <= 1
+    return found[0].stage if found else "completed"
+
+
+@pytest.mark.parametrize(("moment", "command"), MOMENTS)
+def test_killed_anywhere_the_next_command_finishes_the_request_once(
+    trained_workspace: TrainedWorkspace, moment: Moment, command: list[str]
+) -> None:
+    root, user = trained_workspace.root, trained_workspace.revocable[0]
+    secrets = secrets_of(trained_workspace, user)
+
+    assert child_mbd(root, *revoke(user), prelude=moment.kill).code == KILLED
+
+    assert stage_of(trained_workspace) == moment.stage
+    assert assert_nothing_unnoised(trained_workspace, secrets) >= len(secrets.before)
+    must_run(root, *command)
+    stated = assert_finished_once(trained_workspace, user, attempts=moment.attempts)
+    assert_nothing_unnoised(trained_workspace, secrets)
+    assert (float(stated["guarantee"]["epsilon"]) > 1) == (moment.attempts > 1)
+    assert must_run(root, "resume", "--json").json["finished"] == []
+    again = run_mbd(root, *revoke(user))
+    assert again.code == 6
+    assert stated["certificateId"] in again.json["error"]["message"]
