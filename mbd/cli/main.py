@@ -88,6 +88,17 @@ def run(arguments: list[str] | None = None) -> None:
 
 def invoke(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors are printed, never raised."""
+    try:
+        code = _invoke(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output left; point stdout at nothing so that exit stays quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     verbose = any(a in ("-v", "-vv", "--verbose") for a in arguments)
     command = "mbd"
@@ -95,7 +106,6 @@ def invoke(arguments: list[str]) -> int:
         _check_unicode(arguments)
         command = _command_named(arguments)
         result = main.main(args=arguments, prog_name="mbd", standalone_mode=False)
-        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except MbdError as error:
         if verbose:
@@ -112,9 +122,7 @@ def invoke(arguments: list[str]) -> int:
         click.echo("interrupted", err=True)
         return 130
     except BrokenPipeError:
-        # The reader of our output left; point stdout at nothing so that exit stays quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        raise
     except Exception as error:  # noqa: BLE001  the last net: anything here is a defect of ours
         traceback.print_exc()
         defect = MbdError(

@@ -79,9 +79,16 @@ def resume(ctx: click.Context, as_json: bool) -> None:
     from mbd.workflows.resume import finish_interrupted
 
     with open_session(open_here(ctx), write=True, finish=False) as session:
-        finished = finish_interrupted(session)
-    payload = {"finished": [revocation_payload(done) for done in finished]}
-    text = "\n".join(_revocation_text(done) for done in finished) or "Nothing was interrupted."
+        resumed = finish_interrupted(session)
+    payload = {
+        "finished": [revocation_payload(done) for done in resumed.finished],
+        "cancelled": [
+            {"requestId": one.request_id, "reason": one.reason} for one in resumed.cancelled
+        ],
+    }
+    lines = [_revocation_text(done) for done in resumed.finished]
+    lines += [f"Gave up request {one.request_id}: {one.reason}" for one in resumed.cancelled]
+    text = "\n".join(lines) or "Nothing was interrupted."
     emit("resume", payload, as_json, text)
 
 

@@ -24,7 +24,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
     """
     from mbd.workflows.state_check import check_state
 
-    with session_here(ctx, write=False) as session, progress("rebuilding") as report:
+    with session_here(ctx, write=True) as session, progress("rebuilding") as report:
         found = check_state(session, progress=report)
     payload = {
         "digest": found.digest,
