@@ -30,7 +30,7 @@ def evaluate_model(
     Raises:
         NotFoundError: No data, no model, or no record in that split and cohort.
     """
-    model, store = session.model(), session.store()
+    model, store = session.serving(), session.store()
     everything = store.read(suppressions=session.suppressions)
     records = everything.where(split=split, cohort=None if cohort == "all" else cohort)  # type: ignore[arg-type]
     if not len(records):

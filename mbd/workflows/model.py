@@ -39,6 +39,17 @@ class ServedModel:
         """
         return cls(snapshot, Policy.from_bytes(snapshot.read(POLICY_FILE)))
 
+    def in_memory(self) -> ServedModel:
+        """The same model after reading its core and every head; needs no file any more.
+
+        Raises:
+            IntegrityError: A file is missing, torn or altered.
+        """
+        _ = self.extractor
+        for head in self.policy.heads:
+            self.weights(head)
+        return self
+
     @cached_property
     def extractor(self) -> Extractor:
         """Scaler and core."""

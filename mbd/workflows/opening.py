@@ -6,12 +6,13 @@ So a revocation that was begun is never forgotten, whatever command runs next.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mbd.errors import MbdError, TemporaryError
+from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.lock import exclusive
-from mbd.workflows.resume import finish_interrupted, open_requests
-from mbd.workflows.session import Session
+from mbd.workflows.resume import finish_interrupted
+from mbd.workflows.session import Session, open_requests
 from mbd.workspace.layout import Workspace
 from mbd.workspace.settings import load_settings
 
@@ -46,7 +47,12 @@ def open_session(
         with exclusive(workspace.lock_file):
             if finish:
                 _finish(session, note)
-            yield session
+            try:
+                yield session
+            except MbdError:
+                with suppress(MbdError):  # what failed matters more; the next writer tidies up
+                    remove_leftovers(session)
+                raise
         return
     if finish and open_requests(session):
         _finish_if_possible(session, note)
@@ -66,5 +72,8 @@ def _finish_if_possible(session: Session, note: Note) -> None:
 
 
 def _finish(session: Session, note: Note) -> None:
-    for done in finish_interrupted(session):
+    resumed = finish_interrupted(session)
+    for done in resumed.finished:
         note(f"finished an interrupted request: certificate {done.certificate_id}")
+    for given_up in resumed.cancelled:
+        note(f"gave up the interrupted request {given_up.request_id}: {given_up.reason}")

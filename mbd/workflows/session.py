@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from mbd.data.buckets import MANIFEST
 from mbd.data.prepared import PreparedStore
 from mbd.data.store import Store
 from mbd.database import pointers, suppressions
 from mbd.database.engine import Database
+from mbd.database.journal import Journal
 from mbd.database.secrets import Secrets
 from mbd.database.suppressions import Suppressions
 from mbd.errors import IntegrityError, NotFoundError
@@ -24,6 +27,8 @@ from mbd.workspace.layout import Workspace
 from mbd.workspace.settings import Settings
 
 KEY_BYTES = 32
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,10 @@ class Session:
         """Where the data store is, or will be."""
         return self.workspace.data / "store"
 
+    def has_data(self) -> bool:
+        """Whether anything was imported."""
+        return (self.store_folder / MANIFEST).is_file()
+
     def store(self) -> Store:
         """The data store.
 
@@ -94,7 +103,12 @@ class Session:
 
     def prepared_folder(self, training_id: str) -> Path:
         """Where prepared rows of a training run live."""
-        return self.workspace.data / "prepared" / training_id
+        return self.prepared_root / training_id
+
+    @property
+    def prepared_root(self) -> Path:
+        """Where the prepared rows of every training run live."""
+        return self.workspace.data / "prepared"
 
     def find_model(self) -> ModelSnapshot | None:
         """The current model, if one was trained."""
@@ -105,17 +119,42 @@ class Session:
         return ModelSnapshot.from_pointer(self.workspace.models, pointer)
 
     def model(self) -> ServedModel:
-        """The current model, ready to predict.
+        """The current model; its core and heads are read when first used.
 
         Raises:
             NotFoundError: None was trained yet.
         """
+        return self._steadily(self._model)
+
+    def serving(self) -> ServedModel:
+        """The current model, all of it in memory: a writer may replace its files meanwhile.
+
+        Raises:
+            NotFoundError: None was trained yet.
+        """
+        return self._steadily(lambda: self._model().in_memory())
+
+    def _model(self) -> ServedModel:
         snapshot = self.find_model()
         if snapshot is None:
             raise NotFoundError(
                 "this workspace has no model yet", code="model.none", hint="run `mbd train`"
             )
         return ServedModel.load(snapshot)
+
+    def _steadily(self, read: Callable[[], T]) -> T:
+        """What `read` returns; read again if files vanished because a writer replaced them."""
+        while True:
+            generation = self._generation()
+            try:
+                return read()
+            except IntegrityError:
+                if self._generation() == generation:
+                    raise
+
+    def _generation(self) -> int:
+        with self.database.read() as connection:
+            return pointers.generation(connection)
 
     def state(self) -> StateSnapshot:
         """The current state.
@@ -133,10 +172,10 @@ class Session:
 
     def models_using(self, subject: str) -> list[dict[str, Any]]:
         """Models that learned from a subject: through which heads, in how many rows."""
-        snapshot = self.find_model()
-        if snapshot is None:
+        if self.find_model() is None:
             return []
-        policy = ServedModel.load(snapshot).policy
+        model = self.model()
+        policy = model.policy
         rows = self.prepared(policy.training_id).rows_of(subject)
         heads = {head: len(found) for head, found in sorted(rows.items())}
         cohort = policy.schema.cohorts.cohort_of(subject)
@@ -147,7 +186,13 @@ class Session:
         ]
         if not heads and not blocks:
             return []
-        return [{"model": snapshot.model_id, "heads": heads, "blocks": blocks}]
+        return [{"model": model.snapshot.model_id, "heads": heads, "blocks": blocks}]
+
+
+def open_requests(session: Session) -> list[str]:
+    """Ids of the requests that are neither completed nor cancelled, the oldest first."""
+    with session.database.read() as connection:
+        return [request.request_id for request in Journal(connection).open_requests()]
 
 
 def open_log(workspace: Workspace, settings: Settings, database: Database) -> Log:

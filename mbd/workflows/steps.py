@@ -97,7 +97,12 @@ def cancel_request(session: Session, request: Request) -> None:
         session.log.append(connection, unsigned_entry("cancel", _now(), body), body)
         Journal(connection).cancel(request.request_id, _now())
     session.log.publish()
-    remove_folder(staging_folder(session, request))
+    for folder in (
+        staging_folder(session, request),
+        session.workspace.models / detail["modelAfter"],
+        session.workspace.state / detail["stateAfter"],
+    ):
+        remove_folder(folder)
     session.database.truncating_checkpoint()
 
 

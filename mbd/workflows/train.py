@@ -25,6 +25,7 @@ from mbd.privacy.accountant import noise_steps
 from mbd.training.settings import CoreSettings
 from mbd.values import HeadParameters
 from mbd.workflows.design import Design, DesignOptions, design_model
+from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.policy import Policy
 from mbd.workflows.rows import contributions, learning_rows, prepare, sum_states
 from mbd.workflows.session import Session
@@ -32,7 +33,6 @@ from mbd.workflows.snapshots import (
     ModelSnapshot,
     ReleasedHead,
     StateSnapshot,
-    remove_folder,
     write_model,
     write_state,
 )
@@ -185,18 +185,4 @@ def _activate(
         pointers.set(connection, "model", model.to_pointer())
         pointers.set(connection, "state", state.to_pointer())
         models.add(connection, model.model_id, policy_entry, model.digest, datetime.now(UTC))
-    remove_unnamed(session)
-
-
-def remove_unnamed(session: Session) -> None:
-    """Remove every model, state and set of prepared rows that is not current."""
-    model = session.model()
-    keep = {
-        session.workspace.models: model.snapshot.model_id,
-        session.workspace.state: session.state().state_id,
-        session.workspace.data / "prepared": model.policy.training_id,
-    }
-    for parent, current in keep.items():
-        for folder in sorted(parent.iterdir()):
-            if folder.name != current:
-                remove_folder(folder)
+    remove_leftovers(session)
