@@ -18,6 +18,7 @@ import scipy.linalg
 from mbd.errors import ArithmeticRefused, UsageError
 from mbd.head.integers import Integers, Ints, as_integers, largest, long_product
 from mbd.head.state import HeadState
+from mbd.head.threads import threads_for
 from mbd.privacy.rounding import up
 
 _EXTRA_BITS = 40
@@ -88,7 +89,8 @@ def residual_bound(state: HeadState, scale: HeadScale, weights: Integers, grid: 
         weights: (d, K) integers.
         grid: g, a power of two.
     """
-    left, unit = residual(state, scale, weights, Fraction(check_grid(grid)))
+    with threads_for(state.width):
+        left, unit = residual(state, scale, weights, Fraction(check_grid(grid)))
     squares = sum(int(value) ** 2 for value in left.flat) << 2 * _ROOT_BITS
     norm = isqrt(squares - 1) + 1 if squares else 0
     return up(norm * unit / 2**_ROOT_BITS)
@@ -106,13 +108,19 @@ def solve(state: HeadState, scale: HeadScale, grid: float) -> Ints:
         ArithmeticRefused: Not positive definite in float64, no convergence, or off the grid.
     """
     fine = Fraction(check_grid(grid)) / 2**_EXTRA_BITS
+    with threads_for(state.width):
+        return _round(_refined(state, scale, fine))
+
+
+def _refined(state: HeadState, scale: HeadScale, fine: Fraction) -> Integers:
+    """The optimum as a multiple of `fine`, as near as refinement gets."""
     factor = _factor(state, scale)
     weights = np.zeros((state.width, state.outputs), object)
     for _ in range(_MAX_STEPS):
         left, unit = residual(state, scale, weights, fine)
         step = np.rint(scipy.linalg.cho_solve(factor, _floats(left, unit / fine)))
         if not step.any():
-            return _round(weights)
+            return weights
         if not np.isfinite(step).all():
             break
         weights = weights + as_integers(step)
