@@ -202,6 +202,8 @@ def measure(setting: Setting) -> Iterator[tuple[str, Scores]]:
     yield "ridge on raw features", ridge(setting)
     yield "deep, trained on everybody", deep(setting)
     trained, plain = design(setting, "trained"), design(setting, "none")
+    chosen = design(setting, "auto").policy.core
+    print(f"seed {setting.seed}: --core auto chooses {chosen}", file=sys.stderr, flush=True)
     yield "core alone", setting.score(_alone(trained.extractor))
     state = state_of(trained, setting.records)
     yield "core + heads", setting.score(_with_heads(trained, released(trained, state)))
