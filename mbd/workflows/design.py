@@ -142,8 +142,8 @@ def design_model(
         progress: Told how far core training is.
 
     Raises:
-        RefusedError: A trained core is wanted, but nobody is in the foundation cohort.
-        DataError: Neither rows nor declared ranges to scale the inputs by.
+        RefusedError: A trained core is wanted, but nobody is in the foundation cohort; or
+            there are neither rows nor declared ranges to scale the inputs by.
     """
     basis = _basis(records, schema, settings, options, progress)
     best = _choose(basis, note)
@@ -193,6 +193,8 @@ def _basis(
         cohort = "calibration"
     learned = records.where(cohort=cohort)
     train = learned.where(split="train")
+    if not len(train):
+        _refuse_unscaled(schema)
     scaler = (
         fit_scaler(train.x, schema.modalities, train.labels, schema.task) if len(train) else None
     )
@@ -207,6 +209,19 @@ def _basis(
         prior=label_prior(schema.task, train.labels.tolist()),
         progress=progress,
     )
+
+
+def _refuse_unscaled(schema: DatasetSchema) -> None:
+    """Without a cohort that may be looked at, every modality has to declare its range."""
+    bare = [info.name for info in schema.modalities if info.range is None]
+    if bare:
+        raise RefusedError(
+            "nothing may be looked at to scale the inputs: there is no training row of "
+            f"foundation or calibration subjects, and no declared range of {', '.join(bare)}",
+            code="train.unscaled",
+            field=f"range.{bare[0]}",
+            hint="declare `range` in the import spec, or name a foundation or calibration cohort",
+        )
 
 
 def _choose(basis: _Basis, note: Note) -> _Candidate:
