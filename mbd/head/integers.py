@@ -94,6 +94,8 @@ def long_product(matrix: Ints, factor: Integers) -> Integers:
     rows, width = matrix.shape
     if width > 2**14:
         raise ArithmeticRefused(f"width {width}: want at most {2**14}")
+    if not factor.any():  # where a refinement starts
+        return np.zeros((rows, factor.shape[1]), object)
     places = digits(factor)
     stacked = np.concatenate(list(places), axis=1)  # (d, places * K)
     result = np.zeros((rows, factor.shape[1]), object)

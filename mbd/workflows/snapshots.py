@@ -24,7 +24,7 @@ import safetensors.numpy
 from mbd.canonical.digest import files_root, sha256_file, sha256_hex
 from mbd.canonical.json import dumps, loads_strict
 from mbd.errors import DataError, IntegrityError
-from mbd.head.state import HeadState, digest_of_heads, state_digest
+from mbd.head.state import HeadState, digest_of_heads
 from mbd.values import FileDigest
 from mbd.workspace.files import fsync_directory, storage_errors, write_atomically
 
@@ -214,7 +214,8 @@ def write_state(states: Path, state_id: str, heads: Mapping[str, HeadState]) -> 
     for name, head in heads.items():
         head.save(folder / state_file(name))
     found = {name: (head.digest(), head.rows) for name, head in heads.items()}
-    return StateSnapshot(state_id, folder, found, state_digest(heads))
+    digest = digest_of_heads({name: entry[0] for name, entry in found.items()})
+    return StateSnapshot(state_id, folder, found, digest)
 
 
 def derive_state(

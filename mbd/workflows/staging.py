@@ -77,7 +77,7 @@ def stage_release(
         return _nothing_to_subtract(model.snapshot, state)
     before = {name: state.load(name) for name in plan.selected}
     after = subtract_subject(model.policy, before, rows, plan)
-    _refuse_unchanged(before, after, rows)
+    _refuse_unchanged(state, after, rows)
     heads, parameters = _release(model.policy, after, plan, epsilon, delta)
     new_model = derive_model(model.snapshot, model_id, heads)
     new_state = derive_state(state, state_id, after)
@@ -106,12 +106,10 @@ def subtract_subject(
     return after
 
 
-def _refuse_unchanged(
-    before: Mapping[str, HeadState], after: Mapping[str, HeadState], rows: Bucket
-) -> None:
+def _refuse_unchanged(before: StateSnapshot, after: Mapping[str, HeadState], rows: Bucket) -> None:
     for name, state in after.items():
-        found = rows.get(name)
-        refuse_unchanged(before[name].digest(), state.digest(), 0 if found is None else len(found))
+        found, (recorded, _) = rows.get(name), before.heads[name]
+        refuse_unchanged(recorded, state.digest(), 0 if found is None else len(found))
 
 
 def _release(
