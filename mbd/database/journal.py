@@ -42,8 +42,6 @@ class Request:
     request_id: str
     fingerprint: str
     """Keyed hash (hex) of the content: the same id with another one is a conflict."""
-    target: str
-    """Keyed hash (hex) of subject and modality; outlives the detail."""
     received_at: str
     due_by: str
     stage: str = STAGES[0]
@@ -106,12 +104,6 @@ class Journal:
         if found is None:
             raise NotFoundError(f"no request {request_id}", code="request.not_found")
         return found
-
-    def find_by_target(self, target: str) -> Request | None:
-        """The request that revokes this subject's modality, open or completed."""
-        query = select(requests).where(requests.c.target == target, requests.c.stage != CANCELLED)
-        row = self.connection.execute(query).first()
-        return None if row is None else _from_row(row)
 
     def open_requests(self) -> list[Request]:
         """Requests with something left to do, the oldest first."""
@@ -208,7 +200,6 @@ def _to_row(request: Request) -> dict[str, Any]:
     return {
         "request_id": request.request_id,
         "fingerprint": request.fingerprint,
-        "target": request.target,
         "stage": STAGES[0],
         "detail": None if request.detail is None else _dump(request.detail),
         "attempts": 0,

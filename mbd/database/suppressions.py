@@ -43,23 +43,30 @@ class Suppressions:
         return bool(self.hashes) and _hash(self.key, subject, modality) in self.hashes
 
 
-def add(connection: Connection, key: bytes, subject: str, modality: str, at: datetime) -> None:
-    """Suppress from now on; again is fine and keeps the first time."""
-    row = {"key_hash": _hash(key, subject, modality), "at": timestamp(at)}
+def add(
+    connection: Connection, key: bytes, subject: str, modality: str, at: datetime, request_id: str
+) -> None:
+    """Suppress from now on; again is fine and keeps the first time and request."""
+    hashed = _hash(key, subject, modality)
+    row = {"key_hash": hashed, "at": timestamp(at), "request_id": request_id}
     connection.execute(insert(suppression).values(row).on_conflict_do_nothing())
 
 
-def remove(connection: Connection, key: bytes, subject: str, modality: str) -> None:
-    """Lift a suppression: the request was cancelled."""
-    hashed = _hash(key, subject, modality)
-    connection.execute(delete(suppression).where(suppression.c.key_hash == hashed))
+def remove_of(connection: Connection, request_id: str) -> None:
+    """Lift what this request suppressed: it was cancelled."""
+    connection.execute(delete(suppression).where(suppression.c.request_id == request_id))
 
 
-def contains(connection: Connection, key: bytes, subject: str, modality: str) -> bool:
-    """Whether this modality of this subject is suppressed."""
+def find(connection: Connection, key: bytes, subject: str, modality: str) -> str | None:
+    """The request that suppressed this modality of this subject, if one did."""
     hashed = _hash(key, subject, modality)
-    found = connection.execute(select(suppression.c.at).where(suppression.c.key_hash == hashed))
-    return found.first() is not None
+    query = select(suppression.c.request_id).where(suppression.c.key_hash == hashed)
+    return connection.execute(query).scalar()
+
+
+def requests(connection: Connection) -> frozenset[str]:
+    """Every request that something is suppressed for."""
+    return frozenset(connection.execute(select(suppression.c.request_id)).scalars())
 
 
 def load(connection: Connection, key: bytes) -> Suppressions:

@@ -73,7 +73,6 @@ request = Table(
     metadata,
     Column("request_id", String(64), primary_key=True),
     Column("fingerprint", String(64), nullable=False),
-    Column("target", String(64), nullable=False),
     Column("stage", String(16), nullable=False),
     Column("detail", Text),
     Column("attempts", Integer, nullable=False),
@@ -82,18 +81,19 @@ request = Table(
     Column("certificate_id", String(26)),
     Column("entry_index", ForeignKey("entry.entry_index")),
     Column("completed_at", String(20)),
-    Index("request_target", "target"),
 )
-"""One row per revocation. `fingerprint` and `target` are keyed hashes; `detail` is JSON that
-names the subject and is erased when the request ends."""
+"""One row per revocation. `fingerprint` is a keyed hash; `detail` is JSON that names the subject
+and is erased when the request ends."""
 
 suppression = Table(
     "suppression",
     metadata,
     Column("key_hash", String(64), primary_key=True),
     Column("at", String(20), nullable=False),
+    Column("request_id", ForeignKey("request.request_id"), nullable=False),
+    Index("suppression_request", "request_id"),
 )
-"""Keyed hashes of (subject, modality) that may not be used any more."""
+"""Keyed hashes of (subject, modality) that may not be used any more, and who asked first."""
 
 pointer = Table(
     "pointer",

@@ -13,6 +13,7 @@ from mbd.canonical.times import timestamp
 from mbd.canonical.ulid import new_ulid
 from mbd.certificate.bundle import parse_bundle
 from mbd.data.erasure import plan_erasure
+from mbd.database import suppressions
 from mbd.database.journal import Journal, Request
 from mbd.database.suppressions import keyed_hash
 from mbd.deletion.plan import Method
@@ -197,7 +198,7 @@ def _resolve(session: Session, request: RevocationRequest) -> dict[str, Any]:
     """
     store, model = session.store(), session.model()
     modalities = store.schema.cascade([request.modality])
-    _refuse_revoked(session, request.subject, modalities)
+    _refuse_revoked(session, request)
     held = store.read(subjects=[request.subject])
     if not len(held):
         raise NotFoundError(
@@ -228,20 +229,23 @@ def _resolve(session: Session, request: RevocationRequest) -> dict[str, Any]:
     return detail
 
 
-def _refuse_revoked(session: Session, subject: str, modalities: tuple[str, ...]) -> None:
+def _refuse_revoked(session: Session, request: RevocationRequest) -> None:
+    """What is off already, by itself or with the channel it was made from, stays off."""
     with session.database.read() as connection:
-        for modality in modalities:
-            known = Journal(connection).find_by_target(_target(session, subject, modality))
-            if known is not None:
-                name = known.certificate_id or f"request {known.request_id} (not completed)"
-                raise ConflictError(
-                    f"{modality} of this user was revoked before: certificate {name}",
-                    code="revoked.already",
-                    field="--modality",
-                    hint=f"`mbd ledger show {known.certificate_id}`"
-                    if known.certificate_id
-                    else "`mbd resume` finishes it",
-                )
+        name = suppressions.find(connection, session.key, request.subject, request.modality)
+        known = None if name is None else Journal(connection).get(name)
+    if known is None:
+        return
+    done = f"certificate {known.certificate_id}"
+    raise ConflictError(
+        f"{request.modality} of this user was revoked before: "
+        f"{done if known.certificate_id else f'request {known.request_id} (not completed)'}",
+        code="revoked.already",
+        field="--modality",
+        hint=f"`mbd ledger show {known.certificate_id}`"
+        if known.certificate_id
+        else "`mbd resume` finishes it",
+    )
 
 
 def _begin(
@@ -255,7 +259,6 @@ def _begin(
     row = Request(
         request_id=request_id,
         fingerprint=fingerprint,
-        target=_target(session, request.subject, request.modality),
         received_at=timestamp(now),
         due_by=timestamp(now + timedelta(days=detail["dueDays"])),
         detail=detail,
@@ -289,7 +292,3 @@ def _fingerprint(session: Session, request: RevocationRequest) -> str:
     parts = (request.subject, request.modality, request.method)
     numbers = (repr(request.epsilon), repr(request.delta))
     return keyed_hash(session.key, "request", *parts, *numbers)
-
-
-def _target(session: Session, subject: str, modality: str) -> str:
-    return keyed_hash(session.key, "target", subject, modality)

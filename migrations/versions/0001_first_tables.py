@@ -57,7 +57,6 @@ def _service_tables() -> None:
         "request",
         sa.Column("request_id", sa.String(64), primary_key=True),
         sa.Column("fingerprint", sa.String(64), nullable=False),
-        sa.Column("target", sa.String(64), nullable=False),
         sa.Column("stage", sa.String(16), nullable=False),
         sa.Column("detail", sa.Text),
         sa.Column("attempts", sa.Integer, nullable=False),
@@ -67,12 +66,13 @@ def _service_tables() -> None:
         sa.Column("entry_index", sa.Integer, _entry()),
         sa.Column("completed_at", sa.String(20)),
     )
-    op.create_index("request_target", "request", ["target"])
     op.create_table(
         "suppression",
         sa.Column("key_hash", sa.String(64), primary_key=True),
         sa.Column("at", sa.String(20), nullable=False),
+        sa.Column("request_id", sa.String(64), sa.ForeignKey("request.request_id"), nullable=False),
     )
+    op.create_index("suppression_request", "suppression", ["request_id"])
     op.create_table(
         "pointer",
         sa.Column("name", sa.String(32), primary_key=True),

@@ -14,7 +14,6 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 REQUEST = Request(
     request_id="r1",
     fingerprint="f" * 64,
-    target="a" * 64,
     received_at="2026-01-02T03:04:05Z",
     due_by="2026-02-01",
     detail={"subject": "forty-two", "modality": "audio"},
@@ -97,7 +96,6 @@ def test_the_whole_walk(journal):
     assert done.certificate_id == "01J" + "0" * 23
     assert done.completed_at == "2026-01-02T03:04:05Z"
     assert done.detail is None
-    assert journal.find_by_target(REQUEST.target) == done
 
 
 def test_the_same_request_is_found_again_and_another_content_is_a_conflict(journal):
@@ -131,10 +129,9 @@ def test_attempts_are_counted(journal):
     assert journal.get("r1").attempts == 2
 
 
-def test_a_cancelled_request_is_no_answer_for_its_target(journal):
+def test_a_cancelled_request_has_reached_nothing(journal):
     journal.begin(REQUEST)
     journal.cancel("r1", NOW)
-    assert journal.find_by_target(REQUEST.target) is None
     assert not journal.get("r1").reached("received")
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from mbd.canonical.times import from_timestamp, timestamp
 from mbd.database import models, pointers, suppressions
+from mbd.database.journal import Journal, Request
 from mbd.database.secrets import Secrets
 from mbd.database.suppressions import keyed_hash
 from mbd.database.tables import model
@@ -31,23 +32,33 @@ def test_keyed_hashes_depend_on_the_key():
 
 def test_a_suppressed_modality_is_blocked_and_no_other(database):
     with database.transaction() as connection:
-        suppressions.add(connection, KEY, "42", "audio", NOW)
-        suppressions.add(connection, KEY, "42", "audio", NOW)
-        assert suppressions.contains(connection, KEY, "42", "audio")
-        assert not suppressions.contains(connection, KEY, "42", "text")
+        for name in ("r1", "r2"):
+            Journal(connection).begin(
+                Request(request_id=name, fingerprint=name, received_at="-", due_by="-")
+            )
+        suppressions.add(connection, KEY, "42", "audio", NOW, "r1")
+        suppressions.add(connection, KEY, "42", "audio", NOW, "r2")
+        assert suppressions.find(connection, KEY, "42", "audio") == "r1"
+        assert suppressions.find(connection, KEY, "42", "text") is None
+        assert suppressions.requests(connection) == {"r1"}
         listed = suppressions.load(connection, KEY)
     assert listed.blocks("42", "audio")
     assert not listed.blocks("42", "text")
     assert not listed.blocks("4", "2audio")
     assert len(listed.hashes) == 1
     with database.transaction() as connection:
-        suppressions.remove(connection, KEY, "42", "audio")
+        suppressions.remove_of(connection, "r2")
+        assert suppressions.load(connection, KEY).blocks("42", "audio")
+        suppressions.remove_of(connection, "r1")
         assert not suppressions.load(connection, KEY).blocks("42", "audio")
 
 
 def test_the_list_names_nobody(database):
     with database.transaction() as connection:
-        suppressions.add(connection, KEY, "subject-forty-two", "audio", NOW)
+        Journal(connection).begin(
+            Request(request_id="r1", fingerprint="f", received_at="-", due_by="-")
+        )
+        suppressions.add(connection, KEY, "subject-forty-two", "audio", NOW, "r1")
     database.truncating_checkpoint()
     assert b"forty-two" not in database.path.read_bytes()
 
