@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import pydoc
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -80,6 +83,23 @@ def limit_files(size_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
 
 
+def full_from(call: int) -> None:
+    """A disk that is full from the call-th flush of a file or folder on."""
+    seen = 0
+
+    def full(original: Callable[..., Any]) -> Callable[..., Any]:
+        def flush(handle: int) -> None:
+            nonlocal seen
+            seen += 1
+            if seen >= call:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            original(handle)
+
+        return flush
+
+    _wrap("os", "fsync", full)
+
+
 def die_before(owner: str, name: str, *, call: int = 1, only: str | None = None) -> None:
     """Kill the process when `owner.name` is called; `only` counts calls with that argument."""
     _replace(owner, name, call, only, after=False)
@@ -90,27 +110,45 @@ def die_after(owner: str, name: str, *, call: int = 1, only: str | None = None) 
     _replace(owner, name, call, only, after=True)
 
 
+def sleep_before(owner: str, name: str, *, seconds: float) -> None:
+    """Let the process dawdle there, so that another one comes in between."""
+    _wrap(owner, name, lambda original: partial(_slowly, original, seconds))
+
+
+def _slowly(original: Callable[..., Any], seconds: float, *arguments: Any, **named: Any) -> Any:
+    time.sleep(seconds)
+    return original(*arguments, **named)
+
+
 def _replace(owner: str, name: str, call: int, only: str | None, *, after: bool) -> None:
-    holder: Any = pydoc.locate(owner)
-    assert holder is not None, owner
-    mapping = isinstance(holder, dict)
-    original = holder[name] if mapping else getattr(holder, name)
     seen = 0
 
-    def wrapped(*arguments: Any, **named: Any) -> Any:
-        nonlocal seen
-        seen += only is None or only in arguments
-        if not after and seen == call:
-            die()
-        result = original(*arguments, **named)
-        if after and seen == call:
-            die()
-        return result
+    def killing(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            nonlocal seen
+            seen += only is None or only in arguments
+            if not after and seen == call:
+                die()
+            result = original(*arguments, **named)
+            if after and seen == call:
+                die()
+            return result
 
-    if mapping:
-        holder[name] = wrapped
+        return wrapped
+
+    _wrap(owner, name, killing)
+
+
+def _wrap(
+    owner: str, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    """Replace an attribute of a module or class, or an item of a table, found by name."""
+    holder: Any = pydoc.locate(owner)
+    assert holder is not None, owner
+    if isinstance(holder, dict):
+        holder[name] = around(holder[name])
     else:
-        setattr(holder, name, wrapped)
+        setattr(holder, name, around(getattr(holder, name)))
 
 
 def _main(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import safetensors.numpy
 
 from mbd.canonical.digest import b64decode_strict
+from mbd.database.journal import Journal
 from mbd.deletion.check import check_head
 from mbd.deletion.plan import DeletionPlan
 from mbd.head.integers import Ints
@@ -22,7 +25,7 @@ from mbd.head.solve import residual, solve
 from mbd.head.state import HeadState
 from mbd.workflows.staging import subtract_subject
 from mbd.workflows.steps import plan_for
-from tests.workspaces import TrainedWorkspace, must_run
+from tests.workspaces import TrainedWorkspace, describe, must_run
 
 MODALITY = "audio"
 _PIECE = 4  # consecutive numbers that no file holds by chance
@@ -42,6 +45,61 @@ KNOWN = tuple(
         rf"staging/{_ID}/\.?(erase|needles)\.json(\.partial)?",
     )
 )
+
+
+SPEC = """\
+task = "regression"
+label = "label"
+label_range = [-3.0, 3.0]
+record_id = "record"
+subject = "who"
+split = { array = "split", train = 0, valid = 1, test = 2 }
+foundation = { fraction = 0.4, seed = 1 }
+[modalities]
+text = ["text"]
+audio = ["audio"]
+vision = ["vision"]
+"""
+
+
+def copy_of(original: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> TrainedWorkspace:
+    """Another copy of the trained workspace, where one is not enough for a test."""
+    shutil.copytree(original, folder)
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    return describe(folder / "service")
+
+
+def archive(workspace: TrainedWorkspace) -> Path:
+    """Two more records of the first revocable person; the spec lies beside it."""
+    folder, user = workspace.root.parent, workspace.revocable[0]
+    generator = np.random.default_rng(0)
+    arrays = {
+        name: generator.normal(size=(2, steps, width)).astype(np.float32)
+        for name, steps, width in (("text", 4, 24), ("audio", 5, 12), ("vision", 6, 16))
+    }
+    np.savez(
+        folder / "more.npz",
+        label=np.array([0.5, -0.5]),
+        record=np.array(["more-1", "more-2"]),
+        who=np.array([user, user]),
+        split=np.array([0, 0]),
+        **arrays,
+    )
+    (folder / "more.toml").write_text(SPEC)
+    return folder / "more.npz"
+
+
+def revoke(user: str, *more: str) -> list[str]:
+    """The command line that these tests are about."""
+    return ["revoke", "--user", user, "--modality", MODALITY, "--json", *more]
+
+
+def stage_of(workspace: TrainedWorkspace) -> str:
+    """How far the one request is that is open; 'completed' if none is."""
+    with workspace.session().database.read() as connection:
+        found = Journal(connection).open_requests()
+    assert len(found) <= 1
+    return found[0].stage if found else "completed"
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,14 @@ from itertools import pairwise
 
 import pytest
 
-from mbd.database.journal import STAGES, Journal
+from mbd.database.journal import STAGES
 from tests.workflows.children import KILLED, Prelude, child_mbd, die_after, die_before
 from tests.workflows.disk import (
-    MODALITY,
     assert_finished_once,
     assert_nothing_unnoised,
+    revoke,
     secrets_of,
+    stage_of,
 )
 from tests.workspaces import TrainedWorkspace, must_run, run_mbd
 
@@ -111,17 +112,6 @@ MOMENTS = [
 ]
 
 
-def revoke(user: str, *more: str) -> list[str]:
-    return ["revoke", "--user", user, "--modality", MODALITY, "--json", *more]
-
-
-def stage_of(workspace: TrainedWorkspace) -> str:
-    with workspace.session().database.read() as connection:
-        found = Journal(connection).open_requests()
-    assert len(found) <= 1
-    return found[0].stage if found else "completed"
-
-
 @pytest.mark.parametrize(("moment", "command"), MOMENTS)
 def test_killed_anywhere_the_next_command_finishes_the_request_once(
     trained_workspace: TrainedWorkspace, moment: Moment, command: list[str]
@@ -141,3 +131,57 @@ def test_killed_anywhere_the_next_command_finishes_the_request_once(
     again = run_mbd(root, *revoke(user))
     assert again.code == 6
     assert stated["certificateId"] in again.json["error"]["message"]
+
+
+def test_noise_is_never_drawn_again_once_a_release_is_staged(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    root, user = trained_workspace.root, trained_workspace.revocable[0]
+    old = set((root / "models").iterdir())
+    child_mbd(root, *revoke(user), prelude=partial(die_after, f"{STEPS}.STEPS", "suppressed"))
+    (staged,) = set((root / "models").iterdir()) - old
+    before = {path.name: path.read_bytes() for path in (staged / "heads").iterdir()}
+    must_run(root, "resume")
+    model = trained_workspace.session().model().snapshot
+    assert model.folder == staged
+    assert {path.name: path.read_bytes() for path in (staged / "heads").iterdir()} == before
+
+
+def test_a_release_that_is_lost_twice_counts_three_attempts(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    root, user = trained_workspace.root, trained_workspace.revocable[0]
+    lost = partial(die_before, JOURNAL, "advance", only="staged")
+    assert child_mbd(root, *revoke(user), prelude=lost).code == KILLED
+    assert child_mbd(root, "resume", prelude=lost).code == KILLED
+    (done,) = must_run(root, "resume", "--json").json["finished"]
+    stated = assert_finished_once(trained_workspace, user, attempts=3)
+    assert done["certificateId"] == stated["certificateId"]
+    assert float(stated["guarantee"]["epsilon"]) > 1.5
+
+
+def test_a_request_id_finds_the_request_that_a_crash_interrupted(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    root, user = trained_workspace.root, trained_workspace.revocable[0]
+    command = revoke(user, "--request-id", "r-1")
+    killed = partial(die_after, f"{STEPS}.STEPS", "staged")
+    assert child_mbd(root, *command, prelude=killed).code == KILLED
+    done = must_run(root, *command).json
+    assert done["certificateId"] == assert_finished_once(trained_workspace, user)["certificateId"]
+
+
+def test_resume_with_nothing_open_says_so(trained_workspace: TrainedWorkspace) -> None:
+    ran = must_run(trained_workspace.root, "resume")
+    assert "Nothing was interrupted" in ran.out
+    assert must_run(trained_workspace.root, "resume", "--json").json["finished"] == []
+
+
+def test_a_verifier_and_an_auditor_leave_an_interrupted_request_alone(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    root, user = trained_workspace.root, trained_workspace.revocable[0]
+    child_mbd(root, *revoke(user), prelude=partial(die_after, f"{STEPS}.STEPS", "staged"))
+    must_run(root, "ledger", "list")
+    must_run(root, "ledger", "check")
+    assert stage_of(trained_workspace) == "activated"
