@@ -9,6 +9,7 @@ from mbd.errors import NotFoundError
 from mbd.evaluation.protocol import EvaluationRow, constant_prediction, evaluate
 from mbd.head.integers import Integers
 from mbd.values import Availability, nonempty_subsets
+from mbd.workflows.model import serving
 from mbd.workflows.session import Session
 
 
@@ -30,7 +31,7 @@ def evaluate_model(
     Raises:
         NotFoundError: No data, no model, or no record in that split and cohort.
     """
-    model, store = session.serving(), session.store()
+    model, store = serving(session), session.store()
     everything = store.read(suppressions=session.suppressions)
     records = everything.where(split=split, cohort=None if cohort == "all" else cohort)  # type: ignore[arg-type]
     if not len(records):

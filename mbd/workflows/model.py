@@ -17,27 +17,17 @@ from mbd.model.inference import Extractor, Record, Row
 from mbd.model.scaling import Scaler
 from mbd.model.snapshot import load_core
 from mbd.values import Availability, Task, availability_name, parse_availability
-from mbd.workflows.policy import HeadDesign, Policy
-from mbd.workflows.snapshots import POLICY_FILE, ModelSnapshot, Weights
+from mbd.workflows.current import CurrentModel
+from mbd.workflows.policy import HeadDesign
+from mbd.workflows.session import Session
+from mbd.workflows.snapshots import Weights
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ServedModel:
-    """A released model in memory."""
-
-    snapshot: ModelSnapshot
-    policy: Policy
-
-    @classmethod
-    def load(cls, snapshot: ModelSnapshot) -> ServedModel:
-        """Read the policy; core and heads are read when first used.
-
-        Raises:
-            IntegrityError: A file is missing, torn or altered.
-        """
-        return cls(snapshot, Policy.from_bytes(snapshot.read(POLICY_FILE)))
+class ServedModel(CurrentModel):
+    """A released model that predicts; core and heads are read when first used."""
 
     def in_memory(self) -> ServedModel:
         """The same model after reading its core and every head; needs no file any more.
@@ -90,6 +80,20 @@ class ServedModel:
         core = np.stack([row.prediction for row in rows])
         features = np.stack([row.features for row in rows])
         return np.asarray(core + self.correction(availability_name(available), features))
+
+
+def serving(session: Session) -> ServedModel:
+    """The current model, all of it in memory: a writer may replace its files meanwhile.
+
+    Raises:
+        NotFoundError: None was trained yet.
+    """
+
+    def read() -> ServedModel:
+        current = session.model()
+        return ServedModel(current.snapshot, current.policy).in_memory()
+
+    return session.steadily(read)
 
 
 def present(records: Records, index: int) -> Record:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mbd.data.archive import Archive
 from mbd.errors import DataError, NotFoundError, RefusedError, UsageError
 from mbd.values import ModalityInfo
-from mbd.workflows.model import ServedModel, present
+from mbd.workflows.model import ServedModel, present, serving
 from mbd.workflows.session import Session
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
@@ -52,7 +52,7 @@ def predict_record(
             field="--user",
             hint="`mbd data show --user U` lists a person's records",
         )
-    model = session.serving()
+    model = serving(session)
     refused, left_out = _not_used(session, model, subject, without)
     given = {n: x for n, x in present(record, 0).items() if n not in refused | left_out}
     return _predict(model, given, refused, left_out)
@@ -72,7 +72,7 @@ def predict_input(
         RefusedError: Revocations leave no channel.
         UsageError: `without` leaves none.
     """
-    model = session.serving()
+    model = serving(session)
     refused, left_out = _not_used(session, model, user, without)
     given = read_arrays(source, model.policy.schema.modalities, skip=refused | left_out)
     return _predict(model, given, refused, left_out)

@@ -17,7 +17,7 @@ from mbd.deletion.release import certified_release
 from mbd.head.state import HeadState
 from mbd.privacy.accountant import noise_steps
 from mbd.values import GuaranteeClass, HeadParameters, parse_availability
-from mbd.workflows.model import ServedModel
+from mbd.workflows.current import CurrentModel
 from mbd.workflows.policy import Policy
 from mbd.workflows.snapshots import (
     ModelSnapshot,
@@ -50,7 +50,7 @@ class StagedRelease:
 
 
 def stage_release(
-    model: ServedModel,
+    model: CurrentModel,
     state: StateSnapshot,
     rows: Bucket,
     plan: DeletionPlan,

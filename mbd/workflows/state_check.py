@@ -9,7 +9,7 @@ from mbd.data.prepared import Bucket
 from mbd.deletion.check import check_head
 from mbd.head.state import HeadState, digest_of_heads
 from mbd.values import parse_availability
-from mbd.workflows.model import ServedModel
+from mbd.workflows.current import CurrentModel
 from mbd.workflows.rows import contributions, sum_states
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import unlisted
@@ -85,7 +85,7 @@ def check_state(
 
 
 def _rebuild(
-    session: Session, model: ServedModel, progress: Callable[[int, int], None]
+    session: Session, model: CurrentModel, progress: Callable[[int, int], None]
 ) -> tuple[dict[str, HeadState], list[str]]:
     """The state from scratch, and retained rows that a revocation should have removed."""
     prepared, suppressed = session.prepared(model.policy.training_id), session.suppressions
@@ -110,7 +110,7 @@ def _leftovers(rows: Bucket, blocks: Callable[[str, str], bool]) -> Iterator[str
                 yield f"head {head}: rows with revoked {', '.join(revoked)} are still there"
 
 
-def _check(model: ServedModel, name: str, rebuilt: HeadState, equal: bool) -> HeadFinding:
+def _check(model: CurrentModel, name: str, rebuilt: HeadState, equal: bool) -> HeadFinding:
     constants = model.policy.heads[name].constants
     released = model.snapshot.head(name)
     found = check_head(
