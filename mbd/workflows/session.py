@@ -20,7 +20,7 @@ from mbd.errors import IntegrityError, NotFoundError
 from mbd.ledger.log import Log
 from mbd.ledger.signer import log_signer
 from mbd.signing.keys import SigningKey, load_key
-from mbd.workflows.model import ServedModel
+from mbd.workflows.current import CurrentModel
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot
 from mbd.workspace.files import storage_errors
 from mbd.workspace.layout import Workspace
@@ -118,31 +118,23 @@ class Session:
             return None
         return ModelSnapshot.from_pointer(self.workspace.models, pointer)
 
-    def model(self) -> ServedModel:
-        """The current model; its core and heads are read when first used.
+    def model(self) -> CurrentModel:
+        """The current model: its files and its policy.
 
         Raises:
             NotFoundError: None was trained yet.
         """
-        return self._steadily(self._model)
+        return self.steadily(self._model)
 
-    def serving(self) -> ServedModel:
-        """The current model, all of it in memory: a writer may replace its files meanwhile.
-
-        Raises:
-            NotFoundError: None was trained yet.
-        """
-        return self._steadily(lambda: self._model().in_memory())
-
-    def _model(self) -> ServedModel:
+    def _model(self) -> CurrentModel:
         snapshot = self.find_model()
         if snapshot is None:
             raise NotFoundError(
                 "this workspace has no model yet", code="model.none", hint="run `mbd train`"
             )
-        return ServedModel.load(snapshot)
+        return CurrentModel.load(snapshot)
 
-    def _steadily(self, read: Callable[[], T]) -> T:
+    def steadily(self, read: Callable[[], T]) -> T:
         """What `read` returns; read again if files vanished because a writer replaced them."""
         while True:
             generation = self._generation()
