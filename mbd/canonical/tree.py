@@ -30,11 +30,31 @@ def tree_root(leaf_hashes: Sequence[bytes]) -> bytes:
     RFC 6962 splits at the largest power of two below n. Pairing neighbours level by level,
     with a last odd one carried up as it is, gives the same tree.
     """
-    if not leaf_hashes:
-        return empty_root()
-    level = list(leaf_hashes)
-    while len(level) > 1:
-        carried = level[-1:] if len(level) % 2 else []
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [node_hash(left, right) for left, right in pairs] + carried
-    return level[0]
+    return _levels(leaf_hashes)[-1][0] if leaf_hashes else empty_root()
+
+
+def tree_proofs(leaf_hashes: Sequence[bytes]) -> list[list[bytes]]:
+    """PATH(index, D[n]) of every leaf, RFC 6962 section 2.1.1: sibling of the leaf first.
+
+    A node that is carried up alone has no sibling at that level.
+    """
+    levels = _levels(leaf_hashes)[:-1] if leaf_hashes else []
+    return [
+        [
+            level[(index >> height) ^ 1]
+            for height, level in enumerate(levels)
+            if (index >> height) ^ 1 < len(level)
+        ]
+        for index in range(len(leaf_hashes))
+    ]
+
+
+def _levels(leaf_hashes: Sequence[bytes]) -> list[list[bytes]]:
+    """All levels of a tree that has leaves, from these to the root."""
+    levels = [list(leaf_hashes)]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        carried = below[-1:] if len(below) % 2 else []
+        pairs = zip(below[::2], below[1::2], strict=False)
+        levels.append([node_hash(left, right) for left, right in pairs] + carried)
+    return levels

@@ -27,7 +27,8 @@ from mbd.errors import (
 from mbd.workspace.files import fsync_directory, storage_errors, write_atomically
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+"""2: every item has a salt (1 was never released)."""
 _MANIFEST_BYTES = 1 << 28
 
 
@@ -102,7 +103,7 @@ class BucketFolder:
         Raises:
             NotFoundError: There is no manifest.
             IntegrityError: The manifest is torn or altered.
-            VersionError: A newer version wrote it.
+            VersionError: A newer or an older version wrote it.
         """
         return cls(folder, _read_manifest(folder / MANIFEST))
 
@@ -237,12 +238,7 @@ def _read_manifest(path: Path) -> Manifest:
         content = _content(path)
     try:
         found = loads_strict(content, max_bytes=_MANIFEST_BYTES, allow_floats=True)
-        version = found["format"]
-        if isinstance(version, int) and version > FORMAT:
-            raise VersionError(
-                f"{path} has format {version}; this program reads up to {FORMAT}",
-                hint="use the version of mbd that made it, or a newer one",
-            )
+        _check_format(path, found["format"])
         body = found["body"]
         if sha256_hex(dumps(body)) != found["sha256"]:
             raise IntegrityError(f"{path} was altered: its digest differs", field=str(path))
@@ -253,6 +249,19 @@ def _read_manifest(path: Path) -> Manifest:
         )
     except (DataError, KeyError, TypeError) as error:
         raise IntegrityError(f"{path} is not a manifest: {error}", field=str(path)) from error
+
+
+def _check_format(path: Path, version: object) -> None:
+    if isinstance(version, int) and version > FORMAT:
+        raise VersionError(
+            f"{path} has format {version}; this program reads format {FORMAT}",
+            hint="use the version of mbd that made it, or a newer one",
+        )
+    if version != FORMAT:
+        raise VersionError(
+            f"{path} has format {version}, which is older than {FORMAT}: its items have no salts",
+            hint="make a new workspace (`mbd init DIR`), and import the data there",
+        )
 
 
 def _entry_json(entry: BucketFile) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from mbd.data.records import Records, Sequence2D
 from mbd.values import Availability, Cohort, Split
 
+SALT_BYTES = 32
 _KEYS = ("record_id", "subject", "cohort", "split")
 
 
@@ -33,7 +34,7 @@ class Outline:
 
 
 def records_to_parquet(records: Records, modalities: Iterable[str]) -> bytes:
-    """All records with a column pair (steps, values) for each modality."""
+    """All records with three columns (steps, salt, values) for each modality."""
     keys = (records.record_ids, records.subjects, records.cohorts, records.splits)
     columns: dict[str, Any] = {
         name: pa.array(column, pa.string()) for name, column in zip(_KEYS, keys, strict=True)
@@ -44,6 +45,7 @@ def records_to_parquet(records: Records, modalities: Iterable[str]) -> bytes:
         steps = [None if value is None else value.shape[0] for value in column]
         values = [None if value is None else sequence_bytes(value) for value in column]
         columns[f"{name}.steps"] = pa.array(steps, pa.int32())
+        columns[f"{name}.salt"] = pa.array(_salts(records, name), pa.binary(SALT_BYTES))
         columns[f"{name}.values"] = pa.array(values, pa.large_binary())
     return table_to_parquet(pa.table(columns))
 
@@ -52,13 +54,15 @@ def records_from_parquet(content: bytes, modalities: Iterable[str]) -> Records:
     """Inverse of `records_to_parquet`; arrays are read-only views of the file's bytes."""
     table = pq.read_table(pa.BufferReader(content), use_threads=False)
     record_ids, subjects, cohorts, splits = _keys(table)
+    names = tuple(modalities)
     return Records(
         record_ids,
         subjects,
         cohorts,
         splits,
         labels=table.column("label").to_numpy(),
-        x={name: _sequences(table, name) for name in modalities},
+        x={name: _sequences(table, name) for name in names},
+        salts={name: tuple(table.column(f"{name}.salt").to_pylist()) for name in names},
     )
 
 
@@ -107,6 +111,13 @@ def _keys(
         tuple(table.column(name).to_pylist()) for name in _KEYS
     )
     return record_ids, subjects, cohorts, splits
+
+
+def _salts(records: Records, name: str) -> list[bytes | None]:
+    """A salt where there is a value, and nothing elsewhere."""
+    none = (None,) * len(records)
+    values, salts = records.x.get(name, none), records.salts.get(name, none)
+    return [salt if value is not None else None for value, salt in zip(values, salts, strict=True)]
 
 
 def _sequences(table: pa.Table, name: str) -> tuple[Sequence2D | None, ...]:

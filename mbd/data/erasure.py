@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mbd.canonical.items import Item, root_of_items
 from mbd.data.columns import sequence_bytes
-from mbd.data.items import items_root
+from mbd.data.items import items_of
 from mbd.data.needles import Needles, held_nowhere, pieces
 from mbd.data.prepared import PreparedRows, PreparedStore
 from mbd.data.records import Records
@@ -33,8 +34,10 @@ class ErasePlan:
     """Ids of records that have nothing left."""
     rows: dict[str, int]
     """Prepared rows to be removed, by head, over all prepared stores."""
+    items: tuple[Item, ...]
+    """What is to be erased, salts included: once it is gone, only a receipt still has them."""
     deleted_set: str
-    """Root (hex) of the items to be erased."""
+    """Root (hex) of the tree over `items`."""
     root_before: str
     """Root (hex) of the data set."""
     root_after: str
@@ -53,6 +56,7 @@ class ErasePlan:
         return {
             **{name: getattr(self, name) for name in _PLAIN},
             **{name: list(getattr(self, name)) for name in _LISTS},
+            "items": [item.to_json() for item in self.items],
         }
 
     @staticmethod
@@ -60,7 +64,7 @@ class ErasePlan:
         """Inverse of `to_json`."""
         fields: dict[str, Any] = {name: value[name] for name in _PLAIN}
         fields.update({name: tuple(value[name]) for name in _LISTS})
-        return ErasePlan(**fields)
+        return ErasePlan(**fields, items=tuple(Item(**item) for item in value["items"]))
 
 
 _LISTS = ("modalities", "touched", "vanishing")
@@ -86,7 +90,7 @@ def plan_erasure(
     held = store.read_bucket(bucket)
     kept = held.without(lambda who, name: who == subject and name in chosen)
     removed = held.without(lambda who, name: not (who == subject and name in chosen))
-    staying = set(kept.record_ids)
+    staying, items = set(kept.record_ids), items_of(removed)
     return ErasePlan(
         subject=subject,
         modalities=chosen,
@@ -94,7 +98,8 @@ def plan_erasure(
         touched=tuple(name for name in removed.record_ids if name in staying),
         vanishing=tuple(name for name in removed.record_ids if name not in staying),
         rows=_row_counts(prepared, subject, chosen),
-        deleted_set=items_root(removed),
+        items=items,
+        deleted_set=root_of_items(items).hex(),
         root_before=store.root(),
         root_after=store.root({bucket: kept}),
     )
@@ -118,12 +123,13 @@ def build_needles(store: Store, prepared: Sequence[PreparedStore], plan: ErasePl
     others = [*_feature_bytes(held, plan, erased=False), *_row_bytes(rows, plan, erased=False)]
     features = [p for content in _feature_bytes(held, plan, erased=True) for p in pieces(content)]
     removed = [p for content in _row_bytes(rows, plan, erased=True) for p in pieces(content)]
-    names = [form for name in plan.vanishing for form in _id_forms(name)]
+    names = [form for name in plan.vanishing for form in id_forms(name)]
     return Needles(
         {
             "features": held_nowhere(features, others),
             "prepared rows": held_nowhere(removed, others),
             "record ids": tuple(names),
+            "salts": tuple(bytes.fromhex(item.salt) for item in plan.items),
         }
     )
 
@@ -148,7 +154,7 @@ def _row_bytes(
                     yield row.astype("<i2", copy=False).tobytes()
 
 
-def _id_forms(record_id: str) -> Iterator[bytes]:
+def id_forms(record_id: str) -> Iterator[bytes]:
     """How a record id lies in a Parquet file and in JSON text."""
     name = record_id.encode("utf-8")
     yield len(name).to_bytes(4, "little") + name

@@ -19,8 +19,8 @@ from mbd.canonical.json import dumps, loads_strict
 from mbd.errors import DataError, IntegrityError, NotFoundError
 from mbd.workspace.files import storage_errors, write_atomically
 
-PIECE_BYTES = 64
-SHORTEST_BYTES = 16
+LENGTHS = (64, 32, 16)
+"""Bytes of a piece: the first for all rows but the shortest."""
 _DISTINCT_BYTES = 8  # different byte values that make a piece distinctive
 _WORD = 8  # bytes by which candidates are looked up
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -30,7 +30,7 @@ _FILE_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Needles:
-    """Byte strings by kind: 'features', 'prepared rows', 'record ids'."""
+    """Byte strings by kind: 'features', 'prepared rows', 'record ids', 'salts'."""
 
     by_kind: dict[str, tuple[bytes, ...]]
 
@@ -105,10 +105,17 @@ def scan(files: Iterable[Path], needles: Needles) -> ScanResult:
 
 
 def pieces(content: bytes) -> Iterator[bytes]:
-    """Distinctive pieces of one row of bytes."""
-    for start in range(0, len(content), PIECE_BYTES):
-        piece = content[start : start + PIECE_BYTES]
-        if len(piece) >= SHORTEST_BYTES and len(set(piece)) >= _DISTINCT_BYTES:
+    """Distinctive pieces of one row of bytes that together cover it, all of one length.
+
+    The length is the longest of `LENGTHS` that fits; the last piece overlaps the one before.
+    """
+    length = next((one for one in LENGTHS if one <= len(content)), None)
+    if length is None:
+        return
+    last = len(content) - length
+    for start in [*range(0, last, length), last]:
+        piece = content[start : start + length]
+        if len(set(piece)) >= _DISTINCT_BYTES:
             yield piece
 
 

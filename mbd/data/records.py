@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -39,11 +39,14 @@ class Records:
     """(N,): label units for regression, class indices for classification."""
     x: Mapping[str, tuple[Sequence2D | None, ...]]
     """Per modality, one (T, D) array for each record, or None where it is absent."""
+    salts: Mapping[str, tuple[bytes | None, ...]] = field(default_factory=dict)
+    """Per modality, what the store drew for each value; nothing for records not stored yet."""
 
     def __post_init__(self) -> None:
         columns = {"subjects": self.subjects, "cohorts": self.cohorts, "splits": self.splits}
         lengths = {name: len(column) for name, column in {**columns, **self.x}.items()}
         lengths["labels"] = len(self.labels)
+        lengths.update({f"salts of {name}": len(column) for name, column in self.salts.items()})
         for name, length in lengths.items():
             if length != len(self.record_ids):
                 raise DataError(f"{length} values for {len(self.record_ids)} records", field=name)
@@ -81,6 +84,7 @@ class Records:
             splits=tuple(self.splits[i] for i in chosen),
             labels=self.labels[np.array(chosen, dtype=np.intp)],
             x={name: tuple(column[i] for i in chosen) for name, column in self.x.items()},
+            salts={name: tuple(column[i] for i in chosen) for name, column in self.salts.items()},
         )
 
     def sorted(self) -> Records:
@@ -118,7 +122,13 @@ class Records:
             )
             for name, column in self.x.items()
         }
-        masked = Records(self.record_ids, self.subjects, self.cohorts, self.splits, self.labels, x)
+        salts = {
+            name: tuple(
+                None if value is None else salt for value, salt in zip(x[name], column, strict=True)
+            )
+            for name, column in self.salts.items()
+        }
+        masked = replace(self, x=x, salts=salts)
         left = [i for i in range(len(self)) if any(column[i] is not None for column in x.values())]
         return masked if len(left) == len(self) else masked.select(left)
 
@@ -135,6 +145,7 @@ class Records:
             modalities: Columns the result has even if no part has them.
         """
         names = sorted({*modalities, *(name for part in parts for name in part.x)})
+        salted = sorted({name for part in parts for name in part.salts})
         labels = [part.labels for part in parts]
         return Records(
             record_ids=tuple(value for part in parts for value in part.record_ids),
@@ -147,5 +158,11 @@ class Records:
                     value for part in parts for value in part.x.get(name, (None,) * len(part))
                 )
                 for name in names
+            },
+            salts={
+                name: tuple(
+                    salt for part in parts for salt in part.salts.get(name, (None,) * len(part))
+                )
+                for name in salted
             },
         )

@@ -20,7 +20,7 @@ from mbd.data.columns import (
     records_from_parquet,
     records_to_parquet,
 )
-from mbd.data.items import items_root
+from mbd.data.items import items_root, with_salts
 from mbd.data.records import Records, Suppressions
 from mbd.data.schema import DatasetSchema
 from mbd.data.summary import Description, SubjectSummary, describe, summarise
@@ -255,8 +255,9 @@ def _key_check(key: bytes) -> str:
 
 
 def _encode(records: Records, schema: DatasetSchema) -> NewBucket:
-    facts = {"records": len(records), "root": items_root(records)}
-    return NewBucket(content=records_to_parquet(records, schema.names), facts=facts)
+    salted = with_salts(records)
+    facts = {"records": len(salted), "root": items_root(salted)}
+    return NewBucket(content=records_to_parquet(salted, schema.names), facts=facts)
 
 
 def _by_bucket(records: Records, key: bytes, count: int) -> Iterator[tuple[int, Records]]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbd.canonical.tree import empty_root, leaf_hash, node_hash, tree_root
+from mbd.canonical.tree import empty_root, leaf_hash, node_hash, tree_proofs, tree_root
+from mbd.errors import IntegrityError
+from mbd.ledger.merkle import verify_inclusion
 from tests.shared import shared_path
 
 
@@ -39,6 +42,17 @@ def test_every_small_tree_equals_its_recursive_definition():
     leaves = [leaf_hash(bytes([i])) for i in range(70)]
     for size in range(71):
         assert tree_root(leaves[:size]) == recursive_root(leaves[:size])
+
+
+def test_every_leaf_of_every_small_tree_has_its_proof():
+    leaves = [leaf_hash(bytes([i])) for i in range(40)]
+    assert tree_proofs([]) == []
+    for size in range(1, 41):
+        root, proofs = tree_root(leaves[:size]), tree_proofs(leaves[:size])
+        for index, proof in enumerate(proofs):
+            verify_inclusion(leaves[index], index, size, proof, root)
+            with pytest.raises(IntegrityError):
+                verify_inclusion(leaf_hash(b"other"), index, size, proof, root)
 
 
 @given(st.lists(st.binary(max_size=8), min_size=1, max_size=20), st.data())

@@ -121,7 +121,7 @@ def test_every_kind_of_trace_is_found_where_it_is(planned):
         return {found.what for found in scan([path], needles).found}
 
     assert plan.vanishing
-    assert kinds(store.bucket_files(plan.bucket)[0]) == {"features", "record ids"}
+    assert kinds(store.bucket_files(plan.bucket)[0]) == {"features", "record ids", "salts"}
     assert kinds(prepared.bucket_files(plan.bucket)[0]) == {"prepared rows", "record ids"}
 
 

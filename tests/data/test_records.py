@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbd.data.items import items_root
+from mbd.data.items import items_root, with_salts
 from mbd.data.records import Records
 from mbd.errors import DataError, NotFoundError
 from tests.data.build import Revoked, same, small
 
-RECORDS, SCHEMA = small()
+PLAIN, SCHEMA = small()
+RECORDS = with_salts(PLAIN)
 
 
 def test_masking_removes_exactly_the_channel():
@@ -63,6 +64,21 @@ def test_the_root_binds_features_label_split_and_subject():
         {"x": {**RECORDS.x, "text": tuple(text)}},
     ):
         assert items_root(dataclasses.replace(RECORDS, **change)) != root
+
+
+def test_every_value_has_a_salt_of_its_own_that_goes_with_it():
+    other = with_salts(PLAIN)
+
+    assert items_root(other) != items_root(RECORDS)
+    assert items_root(with_salts(other)) == items_root(other)
+    drawn = [salt for column in RECORDS.salts.values() for salt in column if salt is not None]
+    assert len(set(drawn)) == len(drawn) == sum(len(RECORDS.availability(i)) for i in range(48))
+    kept = RECORDS.without(Revoked(("2", "audio")).blocks)
+    mine = [salt for s, salt in zip(kept.subjects, kept.salts["audio"], strict=True) if s == "2"]
+    assert mine
+    assert not any(mine)
+    with pytest.raises(DataError, match="no salt"):
+        items_root(PLAIN)
 
 
 def test_where_meets_every_condition():

@@ -72,12 +72,28 @@ def test_suppressed_channels_are_not_read(store):
 
 
 def test_the_root_knows_content_not_order_or_time(tmp_path, store):
-    shuffled = RECORDS.select(np.random.default_rng(0).permutation(len(RECORDS)))
+    held = store.read()
+    shuffled = held.select(np.random.default_rng(0).permutation(len(held)))
+    labels = held.labels.copy()
+    labels[0] = 2.9
     other = Store.create(tmp_path / "other", SCHEMA, shuffled, KEY, buckets=3)
-    changed = Store.create(tmp_path / "changed", SCHEMA, relabelled(0, 2.9), KEY, buckets=3)
+    changed = dataclasses.replace(held, labels=labels)
+    changed = Store.create(tmp_path / "changed", SCHEMA, changed, KEY, buckets=3)
 
     assert other.root() == store.root()
     assert changed.root() != store.root()
+
+
+def test_nobody_can_guess_a_root_from_the_data(tmp_path, store):
+    """Salts are drawn when an item is first stored, and stay with it."""
+    again = Store.create(tmp_path / "again", SCHEMA, RECORDS, KEY, buckets=3)
+    before = store.read().where(subjects=["1"])
+
+    assert again.root() != store.root()
+    store.add(renamed(RECORDS, "-b"))
+    after = store.read().where(subjects=["1"])
+    kept = {n: after.salts["text"][i] for i, n in enumerate(after.record_ids)}
+    assert [kept[n] for n in before.record_ids] == list(before.salts["text"])
 
 
 def test_a_subject_is_in_one_bucket_that_the_key_decides(store):
@@ -194,16 +210,18 @@ def test_a_damaged_file_is_named_when_it_is_read(store, damage):
         Store.open(store.folder, KEY).read()
 
 
-def test_a_damaged_or_newer_manifest_is_refused(store):
+def test_a_damaged_newer_or_older_manifest_is_refused(store):
     manifest = store.folder / "manifest.json"
     content = manifest.read_bytes()
     for bad in (content[:-40], content.replace(b'"generation":1', b'"generation":2'), b"{}", b""):
         manifest.write_bytes(bad)
         with pytest.raises(IntegrityError, match="manifest"):
             Store.open(store.folder, KEY)
-    manifest.write_bytes(content.replace(b'"format":1', b'"format":2'))
-    with pytest.raises(VersionError):
-        Store.open(store.folder, KEY)
+    for version, words in ((3, "newer"), (1, "no salts")):
+        manifest.write_bytes(content.replace(b'"format":2', b'"format":%d' % version))
+        with pytest.raises(VersionError) as refused:
+            Store.open(store.folder, KEY)
+        assert words in f"{refused.value.message} {refused.value.hint}"
 
 
 def test_a_reader_follows_a_writer(store):
