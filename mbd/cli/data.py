@@ -14,8 +14,8 @@ from mbd.values import COHORTS
 
 if TYPE_CHECKING:
     from mbd.data.intake import Intake
-    from mbd.data.npz import BadValue, Dropped
     from mbd.data.records import Records, Suppressions
+    from mbd.data.rules import BadValue, Dropped
     from mbd.data.schema import DatasetSchema
     from mbd.data.store import Store
 

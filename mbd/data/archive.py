@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mbd.data.arrays import Arrays
+from mbd.data.channels import Array
 from mbd.errors import DataError, NotFoundError
 from mbd.workspace.files import storage_errors
-
-Array = npt.NDArray[Any]
 
 _FLAWS = (
     ValueError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError,
@@ -27,14 +26,13 @@ _FLAWS = (
 """What NumPy and zipfile raise at bytes that are no arrays, encrypted, or claim to be huge."""
 
 
-class Archive:
+class Archive(Arrays):
     """The arrays of an archive, each checked as it is asked for."""
 
     def __init__(self, source: Path, content: Any) -> None:
+        super().__init__()
         self._source = source
         self._content = content
-        self.rows = 0
-        """N: the number of records, once the record ids are known."""
 
     @classmethod
     @contextmanager
@@ -43,7 +41,7 @@ class Archive:
         if not source.is_file():
             raise NotFoundError(f"{source}: no such file", field=field)
         with storage_errors(source), source.open("rb") as stream:
-            with _unreadable(str(source), field):
+            with unreadable(str(source), field):
                 content = np.load(stream, allow_pickle=False)
             if not isinstance(content, np.lib.npyio.NpzFile):
                 raise DataError(f"{source} is one array, not an .npz archive", field=field)
@@ -62,48 +60,14 @@ class Archive:
                 f"{self._source}: no array {name!r}; it has {', '.join(self._content.files)}",
                 field=field,
             )
-        with _unreadable(f"{self._source}: {name}", name):
+        with unreadable(f"{self._source}: {name}", name):
             found: Array = self._content[name]
         return found
 
-    def column(self, name: str, field: str, kinds: str) -> Array:
-        """An array with one row per record, of dtype kinds such as 'iu'."""
-        found = self.array(name, field)
-        if found.ndim == 0 or len(found) != self.rows:
-            raise DataError(
-                f"array {name!r} has shape {found.shape}; want {self.rows} rows, one per record",
-                field=field,
-            )
-        if found.dtype.kind not in kinds:
-            raise DataError(f"array {name!r} has type {found.dtype}, unusable here", field=field)
-        return found
-
-    def vector(self, name: str, field: str, kinds: str) -> Array:
-        """A `column` with one value per record."""
-        found = self.column(name, field, kinds)
-        if found.ndim != 1:
-            raise DataError(
-                f"array {name!r} has shape {found.shape}; want one value per record", field=field
-            )
-        return found
-
-    def names(self, name: str, field: str) -> tuple[str, ...]:
-        """A one-dimensional array as text: strings, UTF-8 bytes or whole numbers."""
-        found = self.array(name, field)
-        if found.ndim != 1 or found.dtype.kind not in "USiu":
-            raise DataError(
-                f"array {name!r} ({found.dtype}, {found.shape}): want a list of names", field=field
-            )
-        if found.dtype.kind != "S":
-            return tuple(str(value) for value in found.tolist())
-        try:
-            return tuple(value.decode("utf-8") for value in found.tolist())
-        except UnicodeDecodeError as error:
-            raise DataError(f"array {name!r} is not UTF-8: {error}", field=field) from error
-
 
 @contextmanager
-def _unreadable(where: str, field: str) -> Iterator[None]:
+def unreadable(where: str, field: str) -> Iterator[None]:
+    """Turn what NumPy says about the bytes of `where` into our error, a pickle by its name."""
     try:
         yield
     except _FLAWS as error:

@@ -39,10 +39,15 @@ def check_records(records: Records, schema: DatasetSchema) -> None:
 def check_names(names: tuple[str, ...], field: str) -> None:
     """Refuse ids that are empty, long, or that a terminal would act upon."""
     for name in set(names):
-        if not 0 < len(name) <= 200 or not name.isprintable():
-            raise DataError(
-                f"{field} {name[:60]!r}: want 1 to 200 printable characters", field=field
-            )
+        if flaw := name_flaw(name):
+            raise DataError(f"{field} {name[:60]!r}: {flaw}", field=field)
+
+
+def name_flaw(name: str) -> str | None:
+    """What is wrong with an id; None if nothing is."""
+    if 0 < len(name) <= 200 and name.isprintable():
+        return None
+    return "want 1 to 200 printable characters"
 
 
 def check_unique(record_ids: tuple[str, ...]) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mbd.data.buckets import MANIFEST
-from mbd.data.npz import Dropped
 from mbd.data.records import Records, Suppressions
+from mbd.data.rules import Dropped
 from mbd.data.schema import DatasetSchema
 from mbd.data.store import Store
 from mbd.errors import ConflictError, DataError

@@ -41,7 +41,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from mbd.data.cohorts import CohortRule, CohortRules
 from mbd.data.schema import LABEL
@@ -66,9 +74,9 @@ class IndexedSubject(_Part):
 
 
 class SplitSpec(_Part):
-    """Which value of an array means which split."""
+    """Which value of an array or column means which split."""
 
-    array: str
+    array: str = Field(validation_alias=AliasChoices("array", "column"))
     train: int | str
     valid: int | str
     test: int | str
@@ -105,6 +113,7 @@ class ImportSpec(_Part):
     modalities: dict[str, Arrays] = Field(min_length=1)
     present: dict[str, str] = {}
     lengths: dict[str, str] = {}
+    max_steps: dict[str, Annotated[int, Field(ge=1)]] = {}
     range: dict[str, list[float]] = {}
     derived_from: dict[str, Arrays] = {}
 
@@ -118,9 +127,8 @@ class ImportSpec(_Part):
             _check_range("label_range", self.label_range)
         for name in self.modalities:
             check_modality_name(name)
-        tables = {"present": set(self.present), "lengths": set(self.lengths)}
-        for table, named in {**tables, "range": set(self.range)}.items():
-            for name in sorted(named):
+        for table in ("present", "lengths", "max_steps", "range"):
+            for name in sorted(getattr(self, table)):
                 if name not in self.modalities:
                     raise ValueError(f"{table}.{name}: not one of the modalities")
         for name, bounds in self.range.items():

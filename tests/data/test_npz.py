@@ -139,7 +139,7 @@ def test_what_cannot_be_a_record_is_dropped_with_a_reason(tmp_path):
     [
         (changed("score", 5, 3.5), "label", "'clip5'.*3.5"),
         (changed("score", 5, np.inf), "label", "'clip5'"),
-        (changed("id", 3, "clip2"), "record_id", "'clip2' appears twice"),
+        (changed("id", 3, "clip2"), "record_id", "'clip2': appears 2 times"),
         (changed("id", 3, ""), "record_id", "printable"),
         (changed("people", 0, "a\nb"), "subject", "printable"),
         (changed("who", 2, 9), "subject.index", "outside the 3 names"),
