@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -12,7 +13,9 @@ import click
 
 from mbd import __version__
 from mbd.cli.output import fail
-from mbd.errors import MbdError, UsageError
+from mbd.errors import MbdError, StorageError, UsageError
+
+_REFUSED_BY_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class LazyGroup(click.Group):
@@ -92,9 +95,10 @@ def invoke(arguments: list[str]) -> int:
         code = _invoke(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output left; point stdout at nothing so that exit stays quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         return 1
+    except OSError as error:
+        return _output_lost(error)
     return code
 
 
@@ -123,14 +127,35 @@ def _invoke(arguments: list[str]) -> int:
         return 130
     except BrokenPipeError:
         raise
+    except OSError as error:
+        if error.errno not in _REFUSED_BY_DISK:
+            return _defect(command, error, as_json)
+        raise
     except Exception as error:  # noqa: BLE001  the last net: anything here is a defect of ours
-        traceback.print_exc()
-        defect = MbdError(
-            f"unexpected {type(error).__name__}: {error}",
-            code="internal",
-            hint="this is a defect in mbd: please report the lines above",
-        )
-        return fail(command, defect, as_json, exit_code=70)
+        return _defect(command, error, as_json)
+
+
+def _defect(command: str, error: Exception, as_json: bool) -> int:
+    """Called in an except clause: show the traceback, and say whose fault it is."""
+    traceback.print_exc()
+    defect = MbdError(
+        f"unexpected {type(error).__name__}: {error}",
+        code="internal",
+        hint="this is a defect in mbd: please report the lines above",
+    )
+    return fail(command, defect, as_json, exit_code=70)
+
+
+def _output_lost(error: OSError) -> int:
+    """The disk took no more, so the result reached nobody: say so on the channel that is left."""
+    _silence_stdout()
+    lost = StorageError(f"{error.strerror or error}: the result could not be written")
+    return fail("mbd", lost, as_json=False)
+
+
+def _silence_stdout() -> None:
+    """Point stdout at nothing, so that what is left in its buffer does not fail at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command_named(arguments: list[str]) -> str:

@@ -47,10 +47,21 @@ def fail(command: str, error: MbdError, as_json: bool, exit_code: int | None = N
         click.echo(json.dumps(document, ensure_ascii=False))
         return status
     where = f"{error.field}: " if error.field else ""
-    click.echo(f"mbd: {where}{error.message}", err=True)
+    click.echo(printable(f"mbd: {where}{error.message}"), err=True)
     if error.hint:
-        click.echo(f"     {error.hint}", err=True)
+        click.echo(printable(f"     {error.hint}"), err=True)
     return status
+
+
+def printable(text: str) -> str:
+    """The same with everything escaped that could move a cursor, hide text or turn it around.
+
+    Names of files and fields come from elsewhere; line ends of our own messages stay.
+    """
+    return "".join(
+        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def _schema(command: str) -> str:
