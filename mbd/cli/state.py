@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from mbd.cli.context import session_here
@@ -13,19 +15,30 @@ def state() -> None:
     """The integer state behind the heads."""
 
 
-@state.command(epilog="Example: mbd state check --json")
+@state.command(epilog="Example: mbd state check --receipt receipts/01J....json")
+@click.option(
+    "--receipt",
+    "receipt_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Of a revocation: its channel must be switched off and gone.",
+)
 @json_option
 @click.pass_context
-def check(ctx: click.Context, as_json: bool) -> None:
+def check(ctx: click.Context, receipt_file: Path | None, as_json: bool) -> None:
     """Rebuild the state from the retained rows and compare; test the heads against the optimum.
+
+    Then policy, model and state are held against the ledger, and rows against records.
 
     Exit 1 on any difference: an engine that did nothing, rows left behind, noise of the
     wrong size, a head computed from something else.
     """
+    from mbd.certificate.receipt import parse_receipt
     from mbd.workflows.state_check import check_state
 
+    receipt = None if receipt_file is None else parse_receipt(receipt_file.read_bytes())
+
     with session_here(ctx, write=True) as session, progress("rebuilding") as report:
-        found = check_state(session, progress=report)
+        found = check_state(session, progress=report, receipt=receipt)
     payload = {
         "digest": found.digest,
         "fromScratch": found.from_scratch,

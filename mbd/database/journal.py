@@ -105,6 +105,12 @@ class Journal:
             raise NotFoundError(f"no request {request_id}", code="request.not_found")
         return found
 
+    def find_by_certificate(self, certificate_id: str) -> Request | None:
+        """The request that a certificate was issued for, if this workspace carried it out."""
+        query = select(requests).where(requests.c.certificate_id == certificate_id)
+        row = self.connection.execute(query).first()
+        return None if row is None else _from_row(row)
+
     def open_requests(self) -> list[Request]:
         """Requests with something left to do, the oldest first."""
         query = (

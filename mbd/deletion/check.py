@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtr, chdtrc, ndtr
+from scipy.special import chdtr, chdtrc, kolmogorov, ndtr
 
 from mbd.head.integers import Ints
 from mbd.head.solve import HeadScale, solve
@@ -62,12 +62,14 @@ def _check_exact(deviation: Ints) -> HeadCheck:
 
 
 def _check_noise(z: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> HeadCheck:
-    """Two tests: the sum of squares (chi-square), and the largest coordinate (Bonferroni)."""
+    """Three tests: the sum of squares (chi-square), the largest coordinate (Bonferroni), and the
+    whole distribution (Kolmogorov-Smirnov, asymptotic).
+    """
     squares = float((z**2).sum())
     overall = min(1.0, 2 * min(float(chdtr(z.size, squares)), float(chdtrc(z.size, squares))))
     largest = min(1.0, 2 * z.size * float(ndtr(-np.abs(z).max())))
     ratio = float(np.sqrt(squares / z.size))
-    p_value = min(1.0, 2 * min(overall, largest))
+    p_value = min(1.0, 3 * min(overall, largest, _distribution(z.ravel())))
     passed = p_value >= THRESHOLD
     return HeadCheck(
         passed=passed,
@@ -77,7 +79,17 @@ def _check_noise(z: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> HeadCh
     )
 
 
+def _distribution(z: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    """Probability of a distance as large between these numbers' distribution and the normal."""
+    expected, n = ndtr(np.sort(z)), z.size
+    steps = np.arange(n + 1) / n
+    distance = max(float((steps[1:] - expected).max()), float((expected - steps[:-1]).max()))
+    return float(kolmogorov(np.sqrt(n) * distance))
+
+
 def _explain(ratio: float) -> str:
+    if 0.5 < ratio < 2:
+        return "its deviation from the optimum of its state is not Gaussian noise"
     if ratio < 1:
         return "closer to the optimum of its state than the stated noise allows"
     return "further from the optimum of its state than the stated noise allows"

@@ -108,6 +108,10 @@ class ModelSnapshot:
             raise _altered(self.folder / path, "not a head")
         return ReleasedHead(weights, int(steps[0]))
 
+    def file_digest(self, path: str) -> str | None:
+        """What the manifest says a file must be; None if it names no such file."""
+        return next((file.sha256 for file in self.files if file.path == path), None)
+
     def has(self, path: str) -> bool:
         """Whether the manifest names this file."""
         return any(file.path == path for file in self.files)

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from mbd.certificate.receipt import Receipt
 from mbd.data.prepared import Bucket
 from mbd.deletion.check import check_head
 from mbd.head.state import HeadState, digest_of_heads
+from mbd.privacy.accountant import noise_steps
 from mbd.values import parse_availability
+from mbd.workflows.cross_check import (
+    data_findings,
+    ledger_findings,
+    papers_of,
+    receipt_findings,
+    released_exactly,
+)
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.rows import contributions, sum_states
 from mbd.workflows.session import Session
@@ -59,9 +68,19 @@ class StateCheck:
 
 
 def check_state(
-    session: Session, progress: Callable[[int, int], None] = lambda done, total: None
+    session: Session,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    receipt: Receipt | None = None,
 ) -> StateCheck:
     """Rebuild the state from the retained prepared rows; hold state and heads against it.
+
+    Then hold policy, model and state against the ledger, and the rows against the records.
+
+    Args:
+        session: The workspace.
+        progress: Called with buckets done and buckets in all.
+        receipt: Of a revocation: its channel must be off and gone.
 
     Raises:
         NotFoundError: No model was trained yet.
@@ -70,12 +89,19 @@ def check_state(
     model, state = session.model(), session.state()
     model.snapshot.check()
     rebuilt, findings = _rebuild(session, model, progress)
+    papers = papers_of(session, model)
+    exact = released_exactly(papers)
     heads = []
     for name in sorted(model.policy.heads):
         recorded = state.load(name).digest()
-        heads.append(_check(model, name, rebuilt[name], recorded == rebuilt[name].digest()))
+        equal = recorded == rebuilt[name].digest()
+        heads.append(_check(model, name, rebuilt[name], equal, exact=exact.get(name, False)))
     findings += [f"{path}: not part of the model" for path in unlisted(model.snapshot)]
     scratch = digest_of_heads({name: found.digest() for name, found in rebuilt.items()})
+    findings += ledger_findings(session, model, papers, scratch)
+    findings += data_findings(session, model)
+    if receipt is not None:
+        findings += receipt_findings(session, model, receipt)
     return StateCheck(
         digest=state.digest,
         from_scratch=scratch,
@@ -110,7 +136,9 @@ def _leftovers(rows: Bucket, blocks: Callable[[str, str], bool]) -> Iterator[str
                 yield f"head {head}: rows with revoked {', '.join(revoked)} are still there"
 
 
-def _check(model: CurrentModel, name: str, rebuilt: HeadState, equal: bool) -> HeadFinding:
+def _check(
+    model: CurrentModel, name: str, rebuilt: HeadState, equal: bool, *, exact: bool
+) -> HeadFinding:
     constants = model.policy.heads[name].constants
     released = model.snapshot.head(name)
     found = check_head(
@@ -120,11 +148,11 @@ def _check(model: CurrentModel, name: str, rebuilt: HeadState, equal: bool) -> H
         grid=constants.grid,
         sigma=released.noise_steps * constants.grid if released.noise_steps else None,
     )
-    stated = released.noise_steps in (0, round(constants.sigma / constants.grid))
+    stated = released.noise_steps == (0 if exact else noise_steps(constants.sigma, constants.grid))
     return HeadFinding(
         head=name,
         rows=rebuilt.rows,
         state="equal" if equal else "differs from the retained rows",
-        release=found.detail if stated else "its noise is not the policy's",
+        release=found.detail if stated else "its noise is not the one that was stated",
         ok=found.passed and stated,
     )
