@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import sqrt
 
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from mbd.canonical.ulid import new_ulid
+from mbd.data.cohorts import CohortRule, CohortRules
 from mbd.data.records import Records
 from mbd.data.schema import DatasetSchema
 from mbd.deletion.parameters import plan_head
@@ -155,7 +156,7 @@ def design_model(
     _check_room(records, settings.heads)
     policy = Policy(
         training_id=new_ulid(datetime.now(UTC)),
-        schema=schema,
+        schema=_published(schema),
         core=best.core,
         core_digest=None if core is None else core_digest(core),
         seed=options.seed,
@@ -168,6 +169,18 @@ def design_model(
         default_delta=settings.deletion.delta,
     )
     return Design(policy, core, extractor)
+
+
+def _published(schema: DatasetSchema) -> DatasetSchema:
+    """The schema without listed subjects: a policy is public, and names nobody."""
+
+    def drawn(rule: CohortRule | None) -> CohortRule | None:
+        return rule if rule is not None and rule.fraction is not None else None
+
+    rules = CohortRules(
+        foundation=drawn(schema.cohorts.foundation), calibration=drawn(schema.cohorts.calibration)
+    )
+    return replace(schema, cohorts=rules)
 
 
 def _check_room(records: Records, heads: HeadSettings) -> None:

@@ -121,3 +121,23 @@ def test_a_width_below_the_inputs_and_too_few_planned_rows_are_refused(
         ran = run_mbd(trained_workspace.root, "train", "--core", "none", "--set", setting, "--json")
         assert ran.code == 2
         assert json.loads(ran.out)["error"]["field"] == setting.partition("=")[0]
+
+
+def test_a_policy_names_nobody(tmp_path: Path) -> None:
+    """It is published with the model and in the ledger, so listed subjects stay out of it."""
+    write_set(tmp_path, np.arange(160))
+    spec = (tmp_path / "spec.toml").read_text()
+    listed = spec.replace("{ fraction = 0.4, seed = 1 }", '["person-zero", "1", "2", "3"]')
+    (tmp_path / "spec.toml").write_text(listed)
+    arrays = dict(np.load(tmp_path / "set.npz"))
+    renamed = np.where(arrays["subject"] == "0", "person-zero", arrays["subject"])
+    np.savez(tmp_path / "set.npz", **{**arrays, "subject": renamed})
+    must_run(tmp_path, "init", "service")
+    root = tmp_path / "service"
+    must_run(root, "data", "import", "../set.npz", "--spec", "../spec.toml")
+    must_run(root, "train", "--core", "none", "--set", "heads.width=256")
+    policy = next((root / "models").glob("*/policy.json")).read_bytes()
+    assert b"person-zero" not in policy
+    assert b"person-zero" not in (root / "ledger.db").read_bytes()
+    refused = spawn_mbd(root, "revoke", "--user", "person-zero", "--modality", "audio")
+    assert refused.code == 5
