@@ -19,6 +19,9 @@ COHORTS: tuple[Cohort, ...] = ("foundation", "calibration", "revocable")
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
+MAX_DELTA = 0.01
+"""Largest delta of a certified release: with that probability nothing at all is promised."""
+
 GuaranteeClass = Literal["certified", "exact", "empirical", "none"]
 
 Availability = frozenset[str]

@@ -34,3 +34,20 @@ def new_ulid(now: datetime) -> str:
 def is_ulid(text: str) -> bool:
     """Whether `text` is a ULID in its one spelling (upper case)."""
     return _ULID.fullmatch(text) is not None
+
+
+def ulid_time(text: str) -> datetime:
+    """The moment in a ULID, to the millisecond.
+
+    Raises:
+        UsageError: Not a ULID, or of a year that no calendar here holds.
+    """
+    if not is_ulid(text):
+        raise UsageError(f"{text[:40]!r} is not a ULID")
+    number = 0
+    for character in text[:10]:
+        number = number << 5 | _ALPHABET.index(character)
+    try:
+        return _EPOCH + timedelta(milliseconds=number)
+    except OverflowError as error:
+        raise UsageError(f"{text} is of no year until 9999") from error

@@ -2,79 +2,78 @@
 
 `asserted` is the issuer's word; `checked` and `measured` were done by the issuer's program in
 this run; `reproducible` can be redone by whoever has the retained data or the constants.
+What is claimed follows from the rest of the certificate, so the verifier asks for exactly it.
 """
 
 from __future__ import annotations
 
-from mbd.values import DeletionOutcome
+from dataclasses import dataclass
+
+from mbd.values import GuaranteeClass
 
 
-def claims_of(outcome: DeletionOutcome) -> list[dict[str, str]]:
-    """The claims of a certificate, as its JSON holds them."""
-    claims = [
-        _claim(
-            "state-subtracted",
-            "reproducible",
-            "The state that stateAfter commits to equals a state built from scratch on the "
-            "retained prepared rows.",
-        ),
-        _claim(
-            "provenance",
-            "asserted",
-            "Everything in the model but the heads was computed without this subject's data.",
-        ),
-        *_class_claims(outcome),
-    ]
-    if set(outcome.selected_heads) != set(outcome.all_heads):
-        claims.append(
-            _claim(
-                "others-untouched",
-                "checked",
-                "The heads that this request did not select are bit for bit what they were.",
-            )
-        )
-    if outcome.stores:
-        claims.append(
-            _claim(
-                "erased",
-                "measured",
-                "The stores listed were rewritten without the data, then scanned for its values.",
-            )
-        )
-    return claims
+@dataclass(frozen=True)
+class ClaimWords:
+    """One sentence of the registry, and how far it can be trusted."""
+
+    status: str
+    text: str
 
 
-def _class_claims(outcome: DeletionOutcome) -> list[dict[str, str]]:
-    if outcome.guarantee_class == "certified":
-        return [
-            _claim(
-                "privacy-arithmetic",
-                "reproducible",
-                "rho and epsilon follow from the stated constants alone.",
-            ),
-            _claim(
-                "near-optimum",
-                "checked",
-                "Before the noise, each released head had a gradient residual of at most its "
-                "tolerance; the bound was evaluated exactly and rounded up.",
-            ),
-            _claim(
-                "noise",
-                "asserted",
-                "Noise was drawn from the operating system's entropy as often as attempts says, "
-                "and no head was kept or shown without it.",
-            ),
-        ]
-    if outcome.guarantee_class == "exact":
-        return [
-            _claim(
-                "recomputed",
-                "reproducible",
-                "The heads that the rows reached follow from that state by a fixed program.",
-            )
-        ]
-    return []
+REGISTRY: dict[str, ClaimWords] = {
+    "state-subtracted": ClaimWords(
+        "reproducible",
+        "The state that stateAfter commits to equals a state built from scratch on the "
+        "retained prepared rows.",
+    ),
+    "provenance": ClaimWords(
+        "asserted",
+        "Everything in the model but the heads was computed without the revoked modalities of "
+        "this subject: so it is declared, nothing in this certificate shows it.",
+    ),
+    "privacy-arithmetic": ClaimWords(
+        "reproducible", "rho and epsilon follow from the stated constants alone."
+    ),
+    "near-optimum": ClaimWords(
+        "checked",
+        "Before the noise, each released head had a gradient residual of at most its "
+        "tolerance; the bound was evaluated exactly and rounded up.",
+    ),
+    "noise": ClaimWords(
+        "asserted",
+        "Noise was drawn from the operating system's entropy as often as attempts says, "
+        "and no head was kept or shown without it.",
+    ),
+    "recomputed": ClaimWords(
+        "reproducible",
+        "The selected heads follow from that state by a fixed program, without noise.",
+    ),
+    "others-untouched": ClaimWords(
+        "asserted",
+        "The heads that this request did not select are bit for bit what they were.",
+    ),
+    "erased": ClaimWords(
+        "measured",
+        "The stores listed were treated as stated, then searched for the erased values as far "
+        "as the listing says.",
+    ),
+}
+"""Every claim that a certificate may make, by its id."""
 
 
-def _claim(name: str, status: str, text: str) -> dict[str, str]:
-    return {"id": name, "status": status, "text": text}
+def claims_for(guarantee_class: GuaranteeClass, *, replaced: bool, kept: bool) -> tuple[str, ...]:
+    """Ids of the claims of a certificate, in their order.
+
+    Args:
+        guarantee_class: Its class.
+        replaced: Whether a head was replaced.
+        kept: Whether a head was not.
+    """
+    claims = ["state-subtracted", "provenance"]
+    if guarantee_class == "certified":
+        claims += ["privacy-arithmetic", "near-optimum", "noise"]
+    if guarantee_class == "exact" and replaced:
+        claims.append("recomputed")
+    if kept:
+        claims.append("others-untouched")
+    return (*claims, "erased")

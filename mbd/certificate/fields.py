@@ -53,6 +53,13 @@ def _number(text: str) -> str:
     return text
 
 
+def _text(text: str) -> str:
+    """Refuse what a terminal would act on or hide: control characters, changes of direction."""
+    if not text.isprintable():
+        raise ValueError("want printable characters on one line")
+    return text
+
+
 def _head(name: str) -> str:
     try:
         canonical = availability_name(parse_availability(name))
@@ -84,7 +91,7 @@ def _ascending(values: tuple[T, ...]) -> tuple[T, ...]:
 
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Text = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_text)]
 Number = Annotated[str, AfterValidator(_number)]
 Size = Annotated[int, Field(ge=1, le=_SMALL)]
 Count = Annotated[int, Field(ge=0, le=_SMALL)]

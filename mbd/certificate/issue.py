@@ -12,9 +12,9 @@ from typing import Any
 
 from mbd.canonical.digest import files_root
 from mbd.canonical.numbers import to_decimal
-from mbd.certificate.claims import claims_of
+from mbd.certificate.claims import REGISTRY, claims_for
 from mbd.certificate.fields import format_time, validate
-from mbd.certificate.rules import check_class_rules
+from mbd.certificate.rules import REPRODUCE, check_class_rules
 from mbd.certificate.statement import (
     PREDICATE_TYPE,
     STATEMENT_TYPE,
@@ -29,8 +29,6 @@ from mbd.values import DeletionOutcome, HeadParameters
 
 COMMITMENTS = ("datasetBefore", "datasetAfter", "stateAfter", "deletedSet")
 """What a certificate commits to; the salts carry the same names."""
-
-REPRODUCE = "mbd state check"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,10 +156,21 @@ def _predicate(
                 "digest": policy.digest,
             },
         },
-        "claims": claims_of(outcome),
+        "claims": _claims(outcome),
         "ledger": {"origin": ledger.origin, "size": ledger.size, "root": ledger.root},
         "supersedes": issuance.supersedes,
     }
+
+
+def _claims(outcome: DeletionOutcome) -> list[dict[str, str]]:
+    names = claims_for(
+        outcome.guarantee_class,
+        replaced=bool(outcome.selected_heads),
+        kept=set(outcome.selected_heads) != set(outcome.all_heads),
+    )
+    return [
+        {"id": name, "status": REGISTRY[name].status, "text": REGISTRY[name].text} for name in names
+    ]
 
 
 def _commitments(outcome: DeletionOutcome, salts: Salts) -> dict[str, str]:

@@ -6,14 +6,30 @@ Each rule raises a DataError with a stable code; nothing is returned.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from datetime import timedelta
 
 from mbd.canonical.numbers import from_decimal
+from mbd.canonical.ulid import ulid_time
+from mbd.certificate.claims import REGISTRY, claims_for
+from mbd.certificate.fields import parse_time
+from mbd.certificate.scope import check_out_of_scope, check_stores
 from mbd.certificate.statement import Guarantee, Predicate, Statement, manifest_digest
 from mbd.certificate.theorems import THEOREMS, wording_of
-from mbd.errors import ArithmeticRefused, DataError
+from mbd.errors import ArithmeticRefused, DataError, UsageError
 from mbd.privacy.accountant import account
-from mbd.values import parse_availability
+from mbd.values import MAX_DELTA, parse_availability
+
+REPRODUCE = "mbd state check"
+"""The one command that `reproduce` may name."""
+
+POLICY_FILE = "policy.json"
+_CORE_FILES = {"core.json", "core.safetensors"}
+_HEAD_FILE = re.compile(r"heads/([^/]+)\.safetensors")
+
+YEARS = ("2020", "2200")
+"""Dates outside these years are slips or lies."""
+_ONE_MOMENT = timedelta(minutes=1)
+"""How far the time inside a certificate's id may be from `issuedAt`: they are made together."""
 
 _PROMISES = re.compile(r"certif(?:y|ie)|guarant|\bproof|\bprove", re.IGNORECASE)
 _WHERE = re.compile(r"(?<![\w])(/|~/|[A-Za-z]:\\|\\\\)\w|\w+://")
@@ -23,6 +39,7 @@ def check_class_rules(statement: Statement) -> None:
     """Every rule below, in order; the first that does not hold is raised."""
     check_model(statement)
     check_class(statement.predicate)
+    check_words(statement.predicate)
     check_wording(statement.predicate.guarantee)
     check_heads(statement.predicate)
     check_privacy(statement.predicate.guarantee)
@@ -30,28 +47,56 @@ def check_class_rules(statement: Statement) -> None:
 
 
 def check_model(statement: Statement) -> None:
-    """The subject of the statement, the model's digest and the root over its files agree."""
+    """Subject, digest and root over the files agree; the policy among them is the logged one."""
     model = statement.predicate.deletion.model_after
     if statement.subject[0].digest.sha256 != model.digest:
         raise DataError("subject[0] is not the digest of modelAfter", code="model.subject")
     if manifest_digest(model.files) != model.digest:
         raise DataError("modelAfter.digest is not the root over its files", code="model.digest")
+    files = {file.path: file.sha256 for file in model.files}
+    for path in files:
+        if path not in {POLICY_FILE, *_CORE_FILES} and not _HEAD_FILE.fullmatch(path):
+            raise DataError(f"{path[:100]} is no part of a model", code="model.file")
+    if POLICY_FILE not in files:
+        raise DataError(f"a model without {POLICY_FILE}", code="model.policy")
+    if files[POLICY_FILE] != statement.predicate.guarantee.policy_entry.digest:
+        raise DataError("policyEntry is of another policy than the model's", code="policy.digest")
 
 
 def check_class(predicate: Predicate) -> None:
     """What may be stated under the class of the guarantee."""
     rules = {"certified": _certified, "exact": _exact, "empirical": _empirical}
     rules[predicate.guarantee.guarantee_class](predicate)
-    for text in _free_texts(predicate):
-        if _WHERE.search(text):
-            raise DataError(f"a path or address in {text[:60]!r}", code="class.private")
+    if predicate.guarantee.reproduce not in (None, REPRODUCE):
+        raise DataError(f"reproduce: want {REPRODUCE!r}", code="class.reproduce")
+    basis = predicate.request.basis
+    if _WHERE.search(basis):
+        raise DataError(f"a path or address in {basis[:60]!r}", code="class.private")
+
+
+def check_words(predicate: Predicate) -> None:
+    """Claims, stores and what is out of scope: what must be there, in words of the registries."""
+    guarantee, deletion = predicate.guarantee, predicate.deletion
+    names = claims_for(
+        guarantee.guarantee_class,
+        replaced=bool(guarantee.selected_heads),
+        kept=guarantee.selected_heads != guarantee.heads,
+    )
+    if tuple(claim.id for claim in predicate.claims) != names:
+        raise DataError(f"claims: want {', '.join(names)}", code="claims.set")
+    for claim in predicate.claims:
+        words = REGISTRY[claim.id]
+        if (claim.status, claim.text) != (words.status, words.text):
+            raise DataError(f"claim {claim.id!r} in other words", code="claims.wording")
+    check_stores(
+        [(row.store, row.action, row.scan) for row in deletion.stores],
+        replaced=bool(guarantee.selected_heads),
+    )
+    check_out_of_scope([(place.what, place.reason) for place in deletion.out_of_scope])
 
 
 def check_wording(guarantee: Guarantee) -> None:
-    """The theorem is known, belongs to the class, and is repeated in its own words.
-
-    Further exclusions may follow those of the theorem.
-    """
+    """The theorem is known, belongs to the class, and is repeated in its own words."""
     known = THEOREMS.get(guarantee.theorem or "")
     if guarantee.theorem is not None and known is None:
         raise DataError(
@@ -65,36 +110,58 @@ def check_wording(guarantee: Guarantee) -> None:
     stated = (guarantee.comparator, guarantee.neighbouring, guarantee.arithmetic)
     if stated != (wording.comparator, wording.neighbouring, wording.arithmetic):
         raise DataError("the words are not those of the theorem", code="theorem.wording")
-    if guarantee.not_covered[: len(wording.not_covered)] != wording.not_covered:
-        raise DataError("notCovered leaves something out", code="theorem.wording")
+    if guarantee.not_covered != wording.not_covered:
+        raise DataError("notCovered is not the theorem's", code="theorem.wording")
 
 
 def check_heads(predicate: Predicate) -> None:
-    """No head that saw a revoked modality is left out, and each selected one has parameters."""
-    guarantee, revoked = predicate.guarantee, set(predicate.deletion.modalities)
-    touched = tuple(head for head in guarantee.heads if parse_availability(head) & revoked)
-    selected = guarantee.selected_heads
+    """No head is left out: of the model, of those that read a revoked modality, of parameters."""
+    guarantee, selected = predicate.guarantee, predicate.guarantee.selected_heads
+    _check_head_files(predicate)
     if not set(selected) <= set(guarantee.heads):
         raise DataError("selectedHeads names a head that the model lacks", code="heads.unknown")
-    if guarantee.guarantee_class != "certified":
-        return
-    if not touched or selected != touched:
+    inputs = {head: parse_availability(head) for head in guarantee.heads}
+    for modality in predicate.deletion.modalities:
+        if not any(modality in names for names in inputs.values()):
+            raise DataError(f"no head of the model reads {modality}", code="heads.modality")
+    revoked = set(predicate.deletion.modalities)
+    touched = tuple(head for head, names in inputs.items() if names & revoked)
+    nothing_to_do = guarantee.guarantee_class == "exact" and not selected
+    if selected != touched and not nothing_to_do:
         raise DataError(
             f"selected {list(selected)}, but the heads with a revoked modality are {list(touched)}",
             code="heads.incomplete",
         )
+    if guarantee.guarantee_class != "certified":
+        return
     if tuple(item.head for item in guarantee.parameters) != selected:
         raise DataError("want one parameters object per selected head", code="heads.incomplete")
+
+
+def _check_head_files(predicate: Predicate) -> None:
+    matches = [_HEAD_FILE.fullmatch(file.path) for file in predicate.deletion.model_after.files]
+    found = {match[1] for match in matches if match is not None}
+    if found != set(predicate.guarantee.heads):
+        other = sorted(found ^ set(predicate.guarantee.heads))
+        raise DataError(
+            f"heads and the files of the model differ by {', '.join(other)[:200]}",
+            code="heads.files",
+        )
 
 
 def check_privacy(guarantee: Guarantee) -> None:
     """Recompute the claim from the constants: stated rho and epsilon are not below it.
 
-    The formula is the issuer's own (`mbd.privacy.accountant`), rounded up.
+    The formula is the issuer's own (`mbd.privacy.accountant`), rounded up. A claim with a
+    delta above `MAX_DELTA` is refused whatever it costs.
     """
     if guarantee.guarantee_class != "certified":
         return
     rho, epsilon, delta = _stated(guarantee)
+    if delta > MAX_DELTA:
+        raise DataError(
+            f"delta {delta}: above {MAX_DELTA} a claim promises nothing", code="claim.delta"
+        )
     try:
         heads = [item.values() for item in guarantee.parameters]
         loss = account(heads, delta, guarantee.attempts)
@@ -107,16 +174,31 @@ def check_privacy(guarantee: Guarantee) -> None:
 
 
 def check_order(predicate: Predicate) -> None:
-    """Received, then completed, then issued; the policy is in the log before all of them."""
-    request = predicate.request
+    """Received, then completed, then issued; the policy is in the log before all of them.
+
+    The id carries the time of issuing too, and a certificate supersedes older ones only.
+    """
+    request, first, last = predicate.request, *YEARS
+    days = (request.received_on, request.completed_on, request.due_by, predicate.issued_at)
+    if not all(first <= day[:4] <= last for day in days):
+        raise DataError(f"a date outside {first} to {last}", code="time.year")
     if not request.received_on <= request.completed_on <= predicate.issued_at[:10]:
         raise DataError("want receivedOn <= completedOn <= issuedAt", code="time.order")
     if request.due_by < request.received_on:
         raise DataError("dueBy is before receivedOn", code="time.order")
     if predicate.guarantee.policy_entry.index >= predicate.ledger.size:
         raise DataError("the policy was logged after the checkpoint", code="policy.index")
-    if predicate.supersedes == predicate.certificate_id:
-        raise DataError("a certificate cannot supersede itself", code="class.supersedes")
+    if predicate.supersedes is not None and predicate.supersedes >= predicate.certificate_id:
+        raise DataError("a certificate supersedes older ones only", code="class.supersedes")
+    try:
+        made = ulid_time(predicate.certificate_id)
+    except UsageError as error:
+        raise DataError(error.message, code="time.id") from error
+    if abs(made - parse_time(predicate.issued_at)) > _ONE_MOMENT:
+        raise DataError(
+            f"certificateId is of {made:%Y-%m-%d %H:%M}, issuedAt says {predicate.issued_at}",
+            code="time.id",
+        )
 
 
 def _certified(predicate: Predicate) -> None:
@@ -136,6 +218,8 @@ def _exact(predicate: Predicate) -> None:
             "exact needs a theorem and a reproduce command, and has no noise parameters",
             code="class.exact",
         )
+    if guarantee.attempts != 0:
+        raise DataError("exact draws no noise, so there are no attempts", code="class.exact")
 
 
 def _empirical(predicate: Predicate) -> None:
@@ -144,21 +228,12 @@ def _empirical(predicate: Predicate) -> None:
         raise DataError("empirical states no privacy loss", code="class.empirical")
     if guarantee.theorem is not None or guarantee.parameters:
         raise DataError("empirical names no theorem and no parameters", code="class.empirical")
-    for text in _free_texts(predicate):
-        if _PROMISES.search(text):
-            raise DataError(f"empirical may not say {text[:60]!r}", code="class.empirical")
-
-
-def _free_texts(predicate: Predicate) -> Iterator[str]:
-    """The sentences an issuer words freely."""
-    yield predicate.request.basis
-    yield from predicate.guarantee.not_covered
-    for claim in predicate.claims:
-        yield claim.text
-    for store in predicate.deletion.stores:
-        yield from (store.store, store.action, store.scan)
-    for place in predicate.deletion.out_of_scope:
-        yield from (place.what, place.reason)
+    if not guarantee.selected_heads:
+        raise DataError("empirical is about heads, and none is selected", code="class.empirical")
+    if _PROMISES.search(predicate.request.basis):
+        raise DataError(
+            f"empirical may not say {predicate.request.basis[:60]!r}", code="class.empirical"
+        )
 
 
 def _stated(guarantee: Guarantee) -> tuple[float, float, float]:

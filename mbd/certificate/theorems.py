@@ -51,8 +51,8 @@ _NOT_COVERED = (
 _OTHER_PARTS = (
     "Heads that never saw the revoked modalities: they stay as they are, and may have learned from "
     "what else this subject gave.",
-    "Everything in the model but the heads: it is declared to have been computed without this "
-    "subject's data.",
+    "Everything in the model but the heads: it is declared to have been computed without the "
+    "revoked modalities of this subject.",
 )
 
 SURGICAL = Theorem(
@@ -102,16 +102,18 @@ EXACT = Theorem(
     citation="Arithmetic of the integers; the state is sum q q^T, sum q t^T and a row count.",
     wording=Wording(
         comparator=(
-            "The heads after this request, beside the heads that the same build of the program "
-            "computes from the same retained prepared rows where the revoked modalities of this "
-            "subject were never present. They are equal bit for bit, provided the declared "
-            "provenance is true and the arithmetic is as described."
+            "The heads selected by this request are, bit for bit, what the same build of the "
+            "program computes from the state of a system that never saw the revoked modalities "
+            "of this subject. Heads not selected keep their bits; noise in them was drawn "
+            "earlier and independently of the revoked modalities. With nothing selected, the "
+            "model keeps its bits. This holds if the declared provenance is true and the "
+            "arithmetic is as described."
         ),
         neighbouring=_NEIGHBOURING,
         arithmetic=(
             "Prepared rows are int16 and the state int64, added and subtracted exactly. The "
-            "heads that the rows reached are solved from the state alone, by a fixed program; "
-            "heads that the rows did not reach are untouched. No noise is added."
+            "selected heads are solved from the state alone, by a fixed program, and no noise "
+            "is added to them; other heads are not touched."
         ),
         not_covered=_NOT_COVERED + _OTHER_PARTS,
     ),

