@@ -176,7 +176,8 @@ class BucketFolder:
         """Replace some buckets (None empties one), or with `count` all of them.
 
         Raises:
-            StorageError: The disk refused; the old manifest stays in force.
+            StorageError: The disk refused; the old manifest stays in force. If it refused
+                only to make the new one durable, either may be, and no file is removed.
         """
         generation = self.manifest.generation + 1
         kept = self.manifest.files if count is None else (None,) * count
@@ -190,10 +191,17 @@ class BucketFolder:
                 files=tuple(files),
             )
             write_atomically(self.manifest_path, _manifest_bytes(manifest))
-            self.manifest = manifest
-        finally:
-            # After success this removes the old files, after a failure the new ones.
-            self.sweep()
+        except BaseException:
+            if not self._replaced(generation):
+                self.sweep()
+            raise
+        self.manifest = manifest
+        self.sweep()
+
+    def _replaced(self, generation: int) -> bool:
+        """Whether the manifest of this generation is already what a reader finds."""
+        found = self.manifest_path.exists()
+        return found and _read_manifest(self.manifest_path).generation == generation
 
     def _write(self, bucket: int, generation: int, new: NewBucket) -> BucketFile:
         name = f"bucket-{bucket:06d}.{generation:08d}.parquet"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from mbd.database.journal import Journal, Request
 from mbd.errors import MbdError, TemporaryError
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.lock import exclusive
@@ -17,6 +18,9 @@ from mbd.workspace.layout import Workspace
 from mbd.workspace.settings import load_settings
 
 Note = Callable[[str], None]
+
+READER_ATTEMPTS = 2
+"""Releases that may be lost before readers stop trying: each one costs the person epsilon."""
 
 
 @contextmanager
@@ -60,6 +64,9 @@ def open_session(
 
 
 def _finish_if_possible(session: Session, note: Note) -> None:
+    if any(one.attempts >= READER_ATTEMPTS and not one.reached("staged") for one in _open(session)):
+        note("an interrupted request lost its release more than once: run `mbd resume`")
+        return
     try:
         with exclusive(session.workspace.lock_file, wait_seconds=0.0):
             _finish(session, note)
@@ -77,3 +84,8 @@ def _finish(session: Session, note: Note) -> None:
         note(f"finished an interrupted request: certificate {done.certificate_id}")
     for given_up in resumed.cancelled:
         note(f"gave up the interrupted request {given_up.request_id}: {given_up.reason}")
+
+
+def _open(session: Session) -> list[Request]:
+    with session.database.read() as connection:
+        return Journal(connection).open_requests()

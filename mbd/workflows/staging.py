@@ -6,7 +6,7 @@ then used as it is: noise is never drawn twice once a release is staged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from mbd.data.prepared import Bucket
@@ -59,6 +59,7 @@ def stage_release(
     state_id: str,
     epsilon: float,
     delta: float,
+    before_noise: Callable[[], None],
 ) -> StagedRelease:
     """Subtract the subject's rows, release the selected heads anew, write both.
 
@@ -69,6 +70,7 @@ def stage_release(
         plan: Which heads are selected, and how they are released.
         model_id, state_id: Names of the new folders.
         epsilon, delta: What a certified release may cost.
+        before_noise: Counts the attempt; called once the rest is written.
 
     Raises:
         ArithmeticRefused: The tolerance was not reached, or the state did not change.
@@ -78,9 +80,12 @@ def stage_release(
     before = {name: state.load(name) for name in plan.selected}
     after = subtract_subject(model.policy, before, rows, plan)
     _refuse_unchanged(state, after, rows)
+    # The state first: it is large, so a full disk is noticed before any noise is drawn.
+    new_state = derive_state(state, state_id, after)
+    if plan.guarantee_class == "certified":
+        before_noise()
     heads, parameters = _release(model.policy, after, plan, epsilon, delta)
     new_model = derive_model(model.snapshot, model_id, heads)
-    new_state = derive_state(state, state_id, after)
     return StagedRelease(
         model_pointer=new_model.to_pointer(),
         state_pointer=new_state.to_pointer(),

@@ -148,8 +148,6 @@ def _stage(session: Session, request: Request) -> None:
     build_needles(store, [prepared], erasure).save(folder / NEEDLES_FILE)
     write_atomically(folder / ERASE_FILE, dumps(erasure.to_json()), mode=0o600)
     decided = plan_for(session, model, detail)
-    if decided.guarantee_class == "certified":
-        _count_attempt(session, request)
     release = stage_release(
         model,
         state,
@@ -159,6 +157,7 @@ def _stage(session: Session, request: Request) -> None:
         state_id=detail["stateAfter"],
         epsilon=detail["epsilon"],
         delta=detail["delta"],
+        before_noise=lambda: _count_attempt(session, request),
     )
     found = {
         "release": release.to_json(),

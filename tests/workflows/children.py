@@ -18,6 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from mbd.workspace.files import storage_errors
 from tests.workspaces import Ran
 
 KILLED = -signal.SIGKILL
@@ -87,17 +88,34 @@ def full_from(call: int) -> None:
     """A disk that is full from the call-th flush of a file or folder on."""
     seen = 0
 
-    def full(original: Callable[..., Any]) -> Callable[..., Any]:
-        def flush(handle: int) -> None:
+    def full(flush: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(handle: int) -> None:
             nonlocal seen
             seen += 1
             if seen >= call:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            original(handle)
+                _refuse()
+            flush(handle)
 
-        return flush
+        return counted
 
     _wrap("os", "fsync", full)
+
+
+def fail_at(owner: str, name: str) -> None:
+    """A disk that is full whenever this function would write."""
+
+    def failing(original: Callable[..., Any]) -> Callable[..., Any]:
+        def refused(*arguments: Any, **named: Any) -> Any:
+            with storage_errors(Path("somewhere")):
+                _refuse()
+
+        return refused
+
+    _wrap(owner, name, failing)
+
+
+def _refuse() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def die_before(owner: str, name: str, *, call: int = 1, only: str | None = None) -> None:
