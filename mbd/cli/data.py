@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mbd.cli.context import session_here
 from mbd.cli.output import emit, json_option, note, table
+from mbd.cli.source import GRAMMAR, problems_text, reading, source_options, validation
 from mbd.errors import NotFoundError
 from mbd.values import COHORTS
 
@@ -20,41 +20,6 @@ if TYPE_CHECKING:
     from mbd.data.store import Store
 
 _LISTED = 100  # dropped records and bad values listed one by one
-
-_GRAMMAR = """
-
-The spec is a TOML file:
-
-\b
-  task = "regression"                # or "classification"
-  label = "label_score"              # array (N,); NaN rows are dropped
-  label_range = [-3.0, 3.0]          # regression; a label outside is an error
-  classes = "emotion_names"          # classification: array or list of names
-  record_id = "record_id"            # array (N,) of unique names
-  subject = "speaker"                # array (N,) of names, or
-  subject = { index = "user_id", names = "user_name" }
-  split = { array = "split", train = 0, valid = 1, test = 2 }
-  foundation = { fraction = 0.4, seed = 0 }     # share of subjects, or
-  calibration = ["Actor_03", "Actor_17"]        # an explicit list
-  name = "mosi"                      # default: the name of SRC
-
-\b
-  [modalities]      # arrays (N,), (N, D) or (N, T, D), joined on the last axis
-  text = ["text_lex", "text_glove"]
-  audio = ["audio_frames"]
-  [present]         # boolean array (N,); elsewhere the modality is absent
-  audio = "audio_present"
-  [lengths]         # steps of each record of a (N, T, D) array; 0 is absent
-  audio = "audio_steps"
-  [range]           # range of every feature, for scaling without any data
-  audio = [-1.0, 1.0]
-  [derived_from]    # revoking the voice revokes its transcript too
-  text = ["audio"]
-  label = ["audio", "vision"]        # what those who labelled perceived
-
-A value that is NaN, infinite or out of range makes that modality of that
-record absent; it is reported, and drops no other channel.
-"""
 
 
 @click.group()
@@ -81,21 +46,40 @@ def synth(ctx: click.Context, users: int, records: int, seed: int, as_json: bool
 
 @data.command(
     "import",
-    help="Read the arrays of SRC (.npz) as records." + _GRAMMAR,
+    help="Read SRC as records." + GRAMMAR,
     epilog="Example: mbd data import mosi_utt.npz --spec mosi.toml",
 )
-@click.argument("src", type=click.Path(path_type=Path))
-@click.option("--spec", type=click.Path(path_type=Path), required=True, help="How to read SRC.")
+@source_options
 @json_option
 @click.pass_context
-def import_(ctx: click.Context, src: Path, spec: Path, as_json: bool) -> None:
-    from mbd.data.npz import import_npz
-    from mbd.data.spec import load_spec
+def import_(ctx: click.Context, /, as_json: bool, **source: Any) -> None:
+    from mbd.data.sources import import_source
 
-    found = import_npz(src, load_spec(spec))
+    found = import_source(reading(**source))
     _take_in(
         ctx, "data import", found.records, found.schema, found.dropped, found.bad_values, as_json
     )
+
+
+@data.command(epilog="Example: mbd data validate features.csv --spec spec.toml")
+@source_options
+@click.option("--joining", is_flag=True,
+              help="SRC will join data already held: listed people need not be in it.")  # fmt: skip
+@json_option
+@click.pass_context
+def validate(ctx: click.Context, /, joining: bool, as_json: bool, **source: Any) -> None:
+    """Name every problem of SRC before an import; change nothing.
+
+    `mbd data import --help` explains SRC and the spec. Exit code 0 if there is no problem, 1
+    if there is any, though an import may go on without the records and channels concerned.
+    No workspace is needed.
+    """
+    from mbd.data.sources import validate_source
+
+    found = validate_source(reading(**source), joining=joining)
+    payload = validation(found)
+    emit("data validate", payload, as_json, problems_text(payload))
+    ctx.exit(1 if found.problems else 0)
 
 
 @data.command(epilog="Example: mbd data info --json")

@@ -71,7 +71,8 @@ def unreadable(where: str, field: str) -> Iterator[None]:
     try:
         yield
     except _FLAWS as error:
-        pickled = "pickle" in str(error).lower() or "object array" in str(error).lower()
+        words = ("pickle", "object array", "python objects")
+        pickled = any(word in str(error).lower() for word in words)
         raise DataError(
             f"{where} is a pickle, which is never loaded: it could run code"
             if pickled

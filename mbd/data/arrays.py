@@ -154,18 +154,21 @@ class ArrayFields:
         longest = stacks[0][0].shape[1]
         if name not in self._spec.lengths:
             return np.full(self._arrays.rows, longest, np.int64)
-        return self._declared(self._spec.lengths[name], name, longest, problems)
+        lengths = self._declared(self._spec.lengths[name], name)
+        return self._checked(lengths, name, longest, problems)
 
-    def _declared(
-        self, array: str, name: str, longest: int, problems: Problems
+    def _declared(self, array: str, name: str) -> npt.NDArray[np.int64]:
+        """(N,) what an array of lengths says."""
+        return self._arrays.vector(array, f"lengths.{name}", "iu").astype(np.int64)
+
+    def _checked(
+        self, lengths: npt.NDArray[np.int64], name: str, longest: int, problems: Problems
     ) -> npt.NDArray[np.int64]:
-        """(N,) what an array of lengths says; 0 where it cannot be."""
-        field = f"lengths.{name}"
-        lengths = self._arrays.vector(array, field, "iu").astype(np.int64)
+        """(N,) these lengths; 0, and a problem, where they cannot be."""
         wrong = (lengths < 0) | (lengths > longest)
         for row in np.flatnonzero(wrong):
             reason = f"length {lengths[row]} of {name} is outside 0 to {longest}"
-            problems.refuse(self._ids[row], field, reason)
+            problems.refuse(self._ids[row], f"lengths.{name}", reason)
         return np.where(wrong, 0, lengths)
 
 

@@ -1,27 +1,33 @@
-"""The import spec: a TOML file that says how to read arrays as a data set.
+"""The import spec: a TOML file that says how to read a source as a data set.
 
 ```toml
 name = "mosi"                   # optional; default: the name of the data file
 task = "regression"             # or "classification"
-label = "label_score"           # array (N,); rows with NaN are dropped and reported
+label = "label_score"           # (N,); rows without one are dropped and reported
 label_range = [-3.0, 3.0]       # regression: inclusive; a label outside is an error
 classes = "emotion_names"       # classification: an array of names, or a list of names
-record_id = "record_id"         # array (N,): unique names
-subject = "speaker"             # array (N,) of names, or
+record_id = "record_id"         # (N,): unique names
+subject = "speaker"             # (N,) of names, or
 subject = { index = "user_id", names = "user_name" }    # whole numbers into an array of names
 split = { array = "split", train = 0, valid = 1, test = 2 }   # other values: dropped, reported
+split = { column = "part", train = "train", valid = "dev", test = "test" }      # the same
 foundation = { fraction = 0.4, seed = 0 }   # share of subjects, drawn by a keyed hash of the id
 calibration = ["Actor_03", "Actor_17"]      # or an explicit list; both keys take both forms
 
-[modalities]                    # name = arrays (N, D), (N,) or (N, T, D), joined on the last axis
-text = ["text_lex", "text_glove"]
+[modalities]                    # name = what it is made of, joined on the last axis
+text = ["text_lex", "text_glove"]           # arrays (N, D), (N,) or (N, T, D) of .npz or MMSA
 audio = ["audio_frames"]
+audio = ["a_*", "pitch"]                    # CSV, Parquet: columns, * and ? as in file names
+audio = "audio_file"                        # folder of .npy: a column of paths
 
-[present]                       # optional: boolean array (N,); elsewhere the modality is absent
+[present]                       # optional: true or false (N,); elsewhere the modality is absent
 audio = "audio_present"
 
 [lengths]                       # optional, for (N, T, D): whole numbers (N,); 0 is absent
 audio = "audio_steps"
+
+[max_steps]                     # optional: longest sequence that may ever arrive; default: the
+audio = 600                     # longest of this source
 
 [range]                         # optional: range of every feature; a value outside is a bad value
 audio = [-1.0, 1.0]
@@ -31,6 +37,7 @@ text = ["audio"]                # a transcript made from the voice
 label = ["audio", "vision"]     # labels given by people who heard and saw
 ```
 
+Names are those of arrays in an `.npz` or an MMSA pickle, else of columns.
 A value that is NaN, infinite or out of range makes that modality of that record absent.
 """
 
@@ -38,8 +45,10 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AliasChoices,
@@ -50,10 +59,12 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from mbd.data.cohorts import CohortRule, CohortRules
+from mbd.data.problems import Problems
 from mbd.data.schema import LABEL
-from mbd.errors import DataError, MbdError, NotFoundError
+from mbd.errors import DataError, NotFoundError
 from mbd.values import check_modality_name
 from mbd.workspace.files import storage_errors
 
@@ -151,38 +162,80 @@ def load_spec(path: Path) -> ImportSpec:
         DataError: Not TOML, an unknown key, a missing one, or a value that cannot be; names
             the key.
     """
+    problems = Problems()
+    return problems.settle(read_spec(spec_bytes(path), problems, str(path)))
+
+
+def parse_spec(content: bytes) -> ImportSpec:
+    """`load_spec` from bytes."""
+    problems = Problems()
+    return problems.settle(read_spec(content, problems))
+
+
+def spec_bytes(path: Path) -> bytes:
+    """The content of a spec file.
+
+    Raises:
+        NotFoundError: No such file.
+        DataError: It is far too large.
+    """
     if not path.is_file():
         raise NotFoundError(f"{path}: no such file", field="--spec")
     with storage_errors(path), path.open("rb") as stream:
         content = stream.read(_SPEC_BYTES + 1)
     if len(content) > _SPEC_BYTES:
         raise DataError(f"{path} has more than {_SPEC_BYTES} bytes", field="--spec")
-    return parse_spec(content, str(path))
+    return content
 
 
-def parse_spec(content: bytes, source: str = "spec") -> ImportSpec:
-    """`load_spec` from bytes; `source` names them in errors."""
+def read_spec(
+    content: bytes,
+    problems: Problems,
+    source: str = "spec",
+    *,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> ImportSpec | None:
+    """A spec from TOML.
+
+    Args:
+        content: The file; may be empty if `defaults` say all.
+        problems: Takes everything that is wrong with it.
+        source: Names the file in errors.
+        defaults: Keys for which the file need not give a value.
+        overrides: Keys whose value in the file does not count.
+
+    Returns:
+        None if something is wrong with it.
+    """
     try:
-        return ImportSpec.model_validate(tomllib.loads(content.decode("utf-8")))
+        given = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{source}: not TOML: {error}", field="--spec") from error
+        problems.refuse(None, "--spec", f"{source}: not TOML: {error}")
+        return None
+    if given.get("task") == "classification":
+        defaults = {key: value for key, value in defaults.items() if key != "label_range"}
+    try:
+        return ImportSpec.model_validate({**defaults, **given, **overrides})
     except ValidationError as error:
-        raise _spec_error(source, error) from error
+        # A misspelt key makes others look missing: it comes first.
+        for one in sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden"):
+            with problems.collected():
+                raise _spec_error(source, one) from error
+        return None
 
 
-def _spec_error(source: str, error: ValidationError) -> MbdError:
-    errors = error.errors()
-    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    top, *rest = [str(part) for part in first["loc"]] or [""]
+def _spec_error(source: str, error: ErrorDetails) -> DataError:
+    top, *rest = [str(part) for part in error["loc"]] or [""]
     key = ".".join([top, *(part for part in rest if part not in _FORMS)])
-    if first["type"] == "extra_forbidden":
+    if error["type"] == "extra_forbidden":
         return DataError(
             f"{source}: unknown key {key!r}",
             code="spec.unknown_key",
             field=key,
             hint="`mbd data import --help` lists the keys",
         )
-    message = first["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ")
     return DataError(f"{source}: {key + ': ' if key else ''}{message}", field=key or None)
 
 
