@@ -1,25 +1,34 @@
 """The receipt: what the subject gets, and nobody else.
 
-It opens the commitments of one certificate. Whoever holds it can link the certificate to
-the subject, so it is handed over and then deleted by the issuer.
+It opens the commitments of one certificate, shows each item that was erased with the proof
+that it was in the deleted set, and holds fingerprints by which a later scan would find an
+erased value again. Whoever holds it can link the certificate to the subject, so it is handed
+over and then deleted by the issuer. An excerpt shows one item and nothing about the others.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from mbd.canonical.items import Item, ProvedItem
 from mbd.canonical.json import dumps, loads_strict
-from mbd.certificate.fields import Closed, Digest, Modality, Ulid, validate
+from mbd.certificate.fields import Closed, Count, Digest, Modality, Size, Text, Ulid, validate
 from mbd.certificate.issue import COMMITMENTS
 from mbd.certificate.statement import Predicate
-from mbd.errors import DataError, IntegrityError
+from mbd.errors import DataError, IntegrityError, NotFoundError
 from mbd.signing.commitment import commit, subject_commitment
 
-MAX_RECEIPT_BYTES = 64 * 1024
+MAX_RECEIPT_BYTES = 1 << 26
+
+WHOLE = "urn:mbd:receipt:v1"
+EXCERPT = "urn:mbd:receipt-excerpt:v1"
+
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
+Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{16}\z")]
 
 
 class Opening(Closed):
@@ -30,18 +39,59 @@ class Opening(Closed):
 
 
 class Openings(Closed):
-    """One opening per commitment."""
+    """One opening per commitment; an excerpt opens the deleted set only."""
 
-    dataset_before: Opening
-    dataset_after: Opening
-    state_after: Opening
+    dataset_before: Opening | None
+    dataset_after: Opening | None
+    state_after: Opening | None
     deleted_set: Opening
+
+
+class ItemProof(Closed):
+    """One channel of one record that was erased, and its place in the deleted set."""
+
+    record: Name
+    cohort: Text
+    split: Text
+    label: Text
+    modality: Modality
+    steps: Size
+    features: Digest
+    """SHA-256 of the values that were erased."""
+    salt: Digest
+    index: Count
+    proof: Annotated[tuple[Digest, ...], Field(strict=False, max_length=64)]
+    """From the sibling of the leaf up to the root, RFC 6962, section 2.1.1."""
+
+    def leaf(self, subject: str) -> bytes:
+        """The leaf hash, from what the item is."""
+        fields = self.model_dump(exclude={"index", "proof"})
+        return Item(subject=subject, **fields).leaf()
+
+
+class TraceGroup(Closed):
+    """Fingerprints of erased values of one kind and length, see `mbd.data.traces`."""
+
+    kind: Text
+    length: Size
+    entries: Annotated[str, Field(max_length=MAX_RECEIPT_BYTES)]
+
+
+class Traces(Closed):
+    """What `mbd data scan` looks for, beside the salts of the items."""
+
+    base: Hex64
+    salt: Digest
+    groups: Annotated[tuple[TraceGroup, ...], Field(strict=False, max_length=100)]
+    left_out: Count
+    vanished: Annotated[tuple[Name, ...], Field(strict=False, max_length=1_000_000)]
+    """Ids of the records that had nothing left."""
 
 
 class Receipt(Closed):
     """Opens what one certificate says about one subject."""
 
-    receipt: Literal["urn:mbd:receipt:v1"]
+    receipt: Literal["urn:mbd:receipt:v1", "urn:mbd:receipt-excerpt:v1"]
     certificate_id: Ulid
     subject: Annotated[str, Field(min_length=1, max_length=1000)]
     """The subject's id in the data set."""
@@ -49,6 +99,25 @@ class Receipt(Closed):
     subject_key: Digest
     """From `signing.commitment.subject_key`; it opens this certificate only (hex)."""
     openings: Openings
+    tree_size: Count
+    """Items in the deleted set."""
+    items: Annotated[tuple[ItemProof, ...], Field(strict=False, max_length=1_000_000)]
+    traces: Traces | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is all of it, not an excerpt."""
+        return self.receipt == WHOLE
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Receipt:
+        opened = [name for name, one in self.openings if one is not None]
+        complete = len(opened) == len(COMMITMENTS) and self.traces is not None
+        if self.whole and not (complete and len(self.items) == self.tree_size):
+            raise ValueError("a receipt opens every commitment and has every item")
+        if not self.whole and (len(opened) > 1 or self.traces or len(self.items) != 1):
+            raise ValueError("an excerpt has one item and opens the deleted set only")
+        return self
 
     def to_bytes(self) -> bytes:
         """RFC 8785 bytes."""
@@ -62,6 +131,8 @@ def make_receipt(
     subject_key: bytes,
     salts: Mapping[str, bytes],
     digests: Mapping[str, str],
+    items: Sequence[ProvedItem],
+    traces: Mapping[str, Any],
 ) -> Receipt:
     """The receipt of a certificate; it is opened once here, so a wrong one is never issued.
 
@@ -71,12 +142,14 @@ def make_receipt(
         subject_key: What `signing.commitment.subject_key` gave for this certificate.
         salts: By the names of `COMMITMENTS`, see `Salts.named`.
         digests: By the same names, see `issue.openings`.
+        items: What was erased, all of it, see `canonical.items.prove_items`.
+        traces: What a later scan looks for; the fields of `Traces` in camelCase.
 
     Raises:
         IntegrityError: It does not open the certificate.
     """
     content = {
-        "receipt": "urn:mbd:receipt:v1",
+        "receipt": WHOLE,
         "certificateId": predicate.certificate_id,
         "subject": subject,
         "modalities": list(predicate.deletion.modalities),
@@ -84,10 +157,37 @@ def make_receipt(
         "openings": {
             kind: {"salt": salts[kind].hex(), "digest": digests[kind]} for kind in COMMITMENTS
         },
+        "treeSize": len(items),
+        "items": [_item_json(one) for one in items],
+        "traces": dict(traces),
     }
     receipt = validate(Receipt, content, code="receipt.schema")
     open_commitments(receipt, predicate)
     return receipt
+
+
+def excerpt(receipt: Receipt, record: str, modality: str) -> Receipt:
+    """What proves that one item was in the deleted set, and shows none of the others.
+
+    Raises:
+        NotFoundError: The receipt has no such item.
+    """
+    found = [one for one in receipt.items if (one.record, one.modality) == (record, modality)]
+    if not found:
+        raise NotFoundError(
+            f"no {modality} of record {record!r} in this receipt",
+            code="receipt.no_item",
+            field="--record",
+            hint="`mbd receipt show` lists what it holds",
+        )
+    only = Openings.model_construct(
+        dataset_before=None,
+        dataset_after=None,
+        state_after=None,
+        deleted_set=receipt.openings.deleted_set,
+    )
+    changes = {"receipt": EXCERPT, "openings": only, "items": tuple(found), "traces": None}
+    return receipt.model_copy(update=changes)
 
 
 def parse_receipt(data: bytes) -> Receipt:
@@ -96,12 +196,12 @@ def parse_receipt(data: bytes) -> Receipt:
     Raises:
         DataError: Not strict JSON (`json.*`) or a field at fault (`receipt.schema`).
     """
-    value = loads_strict(data, max_bytes=MAX_RECEIPT_BYTES, max_depth=4)
+    value = loads_strict(data, max_bytes=MAX_RECEIPT_BYTES, max_depth=6)
     return validate(Receipt, value, code="receipt.schema")
 
 
 def open_commitments(receipt: Receipt, predicate: Predicate) -> None:
-    """Return if the receipt opens every commitment of this certificate.
+    """Return if what the receipt opens is what this certificate commits to.
 
     Raises:
         DataError: It is the receipt of another certificate (`receipt.other`).
@@ -119,5 +219,13 @@ def open_commitments(receipt: Receipt, predicate: Predicate) -> None:
     stated = predicate.deletion.commitments.model_dump(by_alias=True)
     for kind in COMMITMENTS:
         opening = offered[kind]
+        if opening is None:
+            continue
         if commit(bytes.fromhex(opening["salt"]), kind, opening["digest"]) != stated[kind]:
             raise IntegrityError(f"{kind} does not open its commitment", code="receipt.opening")
+
+
+def _item_json(proved: ProvedItem) -> dict[str, Any]:
+    item = proved.item.to_json()
+    del item["subject"]  # the receipt names its subject once
+    return {**item, "index": proved.index, "proof": [digest.hex() for digest in proved.proof]}

@@ -91,14 +91,14 @@ def scan(files: Iterable[Path], needles: Needles) -> ScanResult:
     Search what was rewritten and what should never have held the values. Other files of the
     store may hold an equal value of somebody else.
     """
-    index = _Index(needles)
+    index = NeedleIndex(needles)
     read: list[str] = []
     found: list[Found] = []
     for path in files:
         if not path.is_file():
             continue
         with storage_errors(path):
-            kinds = {index.kinds[hit] for chunk in _chunks(path) for hit in index.hits(chunk)}
+            kinds = {kind for chunk in _chunks(path) for kind in index.kinds_in(chunk)}
         read.append(str(path))
         found += (Found(str(path), kind) for kind in sorted(kinds))
     return ScanResult(tuple(read), len(needles), tuple(found))
@@ -121,12 +121,12 @@ def pieces(content: bytes) -> Iterator[bytes]:
 
 def held_nowhere(candidates: Collection[bytes], others: Iterable[bytes]) -> tuple[bytes, ...]:
     """The candidates, each once, that no byte string of `others` holds."""
-    index = _Index(Needles({"": tuple(dict.fromkeys(candidates))}))
+    index = NeedleIndex(Needles({"": tuple(dict.fromkeys(candidates))}))
     held = index.hits(b"".join(others))
     return tuple(needle for i, needle in enumerate(index.needles) if i not in held)
 
 
-class _Index:
+class NeedleIndex:
     """Finds many byte strings in one pass: by one word of each, then by comparison."""
 
     def __init__(self, needles: Needles) -> None:
@@ -146,6 +146,10 @@ class _Index:
         self._words = np.array(sorted(self._by_word), dtype=np.uint64)
         self._filter = np.zeros(1 << 16, dtype=bool)
         self._filter[_mixed(self._words)] = True
+
+    def kinds_in(self, content: bytes) -> set[str]:
+        """Kinds of the needles that `content` holds."""
+        return {self.kinds[hit] for hit in self.hits(content)}
 
     def hits(self, content: bytes) -> set[int]:
         """Numbers of the needles that `content` holds."""

@@ -3,10 +3,10 @@
  1 bundle               SIGNED      strict bytes, closed schema, at most 5 MB
  2 payload type         SIGNED      in-toto, nothing else
  3 statement            SIGNED      strict bytes, closed schema, known version
- 4 model digest         SIGNED      subject[0], modelAfter and its files agree
- 5 class rules          SIGNED      what the class may state; days in order
+ 4 model digest         SIGNED      subject[0], modelAfter, its files and policy agree
+ 5 class rules          SIGNED      what the class may state, in which words; days in order
  6 theorem              SIGNED      in the registry, in its own words
- 7 heads                SIGNED      none that saw a revoked modality is left out
+ 7 heads                SIGNED      those of the files; none that saw a revoked modality left out
  8 privacy arithmetic   SIGNED      recomputed rho and epsilon <= stated
  9 accepted limits      SIGNED      epsilon and delta within the trust file's
 10 signature            SIGNED      by a trusted key, for this issuer
@@ -14,12 +14,12 @@
 12 inclusion            LOGGED      the entry is in the tree of the checkpoint
 13 log signature        LOGGED      the trusted log signed the checkpoint
 14 ledger reference     LOGGED      issued for this log, before the entry
-15 time window          LOGGED      issued, then logged, not in the future
+15 time window          LOGGED      issued, soon after logged, not in the future
 16 key at index         LOGGED      the key was believed at the entry
 17 consistency          CONSISTENT  not evaluated by this version
 18 witnesses            WITNESSED   not evaluated by this version
-19 model files          ARTIFACTS   the given folder matches the manifest
-20 receipt              SUBJECT     the given receipt opens the commitments
+19 model files          ARTIFACTS   the given folder matches the manifest and the claim
+20 receipt              SUBJECT     the receipt opens the commitments, proves its items
 21 reproduction         REPRODUCED  not evaluated by this version
 
 No network, no workspace, nothing remembered.
@@ -32,9 +32,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mbd.errors import DataError, IntegrityError, StorageError, UsageError
-from mbd.verify import extras, logged, signed
+from mbd.verify import artifacts, extras, logged, signed
 from mbd.verify.case import Case, CheckFailed, Undecided
-from mbd.verify.report import DEFAULT_LEVEL, LEVELS, CheckResult, Level, Report
+from mbd.verify.report import DEFAULT_LEVEL, LEVELS, CheckResult, Level, Report, printable
 from mbd.verify.trust import TrustPolicy
 
 Check = Callable[[Case], str]
@@ -58,7 +58,7 @@ CHECKS: tuple[tuple[str, Level, Check], ...] = (
     ("key at index", "LOGGED", logged.key_at_index),  # 16
     ("consistency", "CONSISTENT", extras.not_evaluated),  # 17
     ("witnesses", "WITNESSED", extras.not_evaluated),  # 18
-    ("model files", "ARTIFACTS", extras.artifacts),  # 19
+    ("model files", "ARTIFACTS", artifacts.artifacts),  # 19
     ("receipt", "SUBJECT", extras.subject),  # 20
     ("reproduction", "REPRODUCED", extras.not_evaluated),  # 21
 )
@@ -100,6 +100,7 @@ def verify_bundle(
         current=case.current,
         certificate_id=statement.predicate.certificate_id if statement else None,
         checkpoint=f"{checkpoint.origin}@{checkpoint.size}" if checkpoint and logged_ else None,
+        guarantee=statement.predicate.guarantee if statement else None,
     )
 
 
@@ -108,10 +109,10 @@ def _run(number: int, name: str, level: Level, check: Check, case: Case) -> Chec
     try:
         detail = check(case)
     except Undecided as error:
-        return CheckResult(number, name, level, error.code, "skipped", error.message)
+        return CheckResult(number, name, level, error.code, "skipped", printable(error.message))
     except (CheckFailed, DataError, IntegrityError, StorageError) as error:
-        return CheckResult(number, name, level, error.code, "fail", error.message)
-    return CheckResult(number, name, level, "ok", "pass", detail)
+        return CheckResult(number, name, level, error.code, "fail", printable(error.message))
+    return CheckResult(number, name, level, "ok", "pass", printable(detail))
 
 
 def _required(require: Level | None, model_dir: Path | None, receipt: bytes | None) -> Level:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 from mbd.canonical.digest import b64decode_strict, b64encode
+from mbd.canonical.items import Item, prove_items
 from mbd.canonical.ulid import new_ulid
 from mbd.certificate.envelope import Envelope, parse_envelope, sign_statement
 from mbd.certificate.issue import Issuance, LoggedPolicy, LogHead, Salts, build_statement, openings
 from mbd.certificate.receipt import Receipt, make_receipt
+from mbd.data.needles import Needles
+from mbd.data.traces import make_traces
 from mbd.database import models
 from mbd.database.journal import Request
 from mbd.database.suppressions import keyed_hash
@@ -19,6 +22,7 @@ from mbd.ledger import queries
 from mbd.ledger.entry import parse_entry
 from mbd.signing.commitment import new_salt, subject_commitment, subject_key
 from mbd.values import DeletionOutcome
+from mbd.verify.extras import check_items
 from mbd.workflows.session import Session
 
 ESCROWED = ("datasetAfter", "stateAfter")
@@ -43,10 +47,26 @@ class SignedCertificate:
         }
 
 
+@dataclass(frozen=True)
+class Erased:
+    """What the subject's receipt says of the data that is gone."""
+
+    items: Sequence[Item]
+    vanished: Sequence[str]
+    """Ids of records that had nothing left."""
+    needles: Needles
+
+
 def sign_certificate(
-    session: Session, request: Request, outcome: DeletionOutcome, *, delta: float, now: datetime
+    session: Session,
+    request: Request,
+    outcome: DeletionOutcome,
+    erased: Erased,
+    *,
+    delta: float,
+    now: datetime,
 ) -> SignedCertificate:
-    """State the outcome, check it as a verifier will, sign it.
+    """State the outcome, check it as a verifier will, sign it; write the receipt.
 
     Raises:
         DataError: The outcome breaks a rule of its class: nothing is signed.
@@ -80,7 +100,10 @@ def sign_certificate(
         subject_key=key,
         salts=salts.named(),
         digests=openings(outcome),
+        items=prove_items(erased.items),
+        traces={**make_traces(erased.needles).to_json(), "vanished": list(erased.vanished)},
     )
+    check_items(receipt)
     envelope = sign_statement(statement, [session.issuer_key])
     return SignedCertificate(certificate_id, envelope, receipt, salts.named())
 

@@ -33,6 +33,7 @@ from mbd.values import DeletionOutcome, HeadParameters
 from mbd.verify.run import verify_bundle
 from mbd.verify.trust import load_trust
 from mbd.workflows.certify import (
+    Erased,
     escrowed_salts,
     sign_certificate,
     stored_envelope,
@@ -269,9 +270,15 @@ def _stores(released: bool) -> list[dict[str, str]]:
 
 def _sign(session: Session, request: Request) -> None:
     """State what was recorded, and sign it."""
-    detail = _detail(request)
+    detail, erasure = _detail(request), _erasure(session, request)
+    needles = Needles.load(staging_folder(session, request) / NEEDLES_FILE)
     signed = sign_certificate(
-        session, request, outcome_of(session, request), delta=detail["delta"], now=_now()
+        session,
+        request,
+        outcome_of(session, request),
+        Erased(erasure.items, erasure.vanishing, needles),
+        delta=detail["delta"],
+        now=_now(),
     )
     with session.database.transaction() as connection:
         Journal(connection).advance(

@@ -7,17 +7,44 @@ import dataclasses
 from datetime import UTC, date, datetime
 from typing import Any
 
+from mbd.canonical.items import Item, prove_items, root_of_items
 from mbd.certificate.issue import Issuance, LoggedPolicy, LogHead, Salts
+from mbd.certificate.scope import ALWAYS, IF_REPLACED, STORES, out_of_scope, store_row
 from mbd.privacy.accountant import sensitivity_of
 from mbd.signing.commitment import subject_commitment, subject_key
 from mbd.values import DeletionOutcome, FileDigest, HeadParameters
 
 NOW = datetime(2026, 5, 17, 12, 0, 0, tzinfo=UTC)
-CERTIFICATE_ID = "01JABCDEFGHJKMNPQRSTVWXYZ0"
+CERTIFICATE_ID = "01KRTWXDG0DEFGHJKMNPQRSTVW"
+"""Of the moment `NOW`."""
 SUBJECT = "42"
 SECRET = b"s" * 32
 SUBJECT_KEY = subject_key(SECRET, CERTIFICATE_ID)
+ITEMS = tuple(
+    Item(
+        record=f"r{number}",
+        subject=SUBJECT,
+        cohort="revocable",
+        split="train",
+        label="-0.5",
+        modality="audio",
+        steps=number + 1,
+        features=f"{number:x}" * 64,
+        salt=f"{number + 5:x}" * 64,
+    )
+    for number in range(5)
+)
+TRACES = {"base": "1" * 16, "salt": "8" * 64, "groups": [], "leftOut": 0, "vanished": ["r4"]}
+CONTENTS = {"items": prove_items(ITEMS), "traces": TRACES}
+"""What a receipt holds beside openings."""
 HEADS = ("audio", "audio+text", "text")
+POLICY_DIGEST = "6" * 64
+
+
+def stores(*, replaced: bool = True) -> tuple[dict[str, str], ...]:
+    """What a certificate must list, in the first words that the registry has for each."""
+    names = [*ALWAYS, *(IF_REPLACED if replaced else ())]
+    return tuple(store_row(name, next(iter(STORES[name]))) for name in names)
 
 
 def head(name: str, **changes: Any) -> HeadParameters:
@@ -43,22 +70,26 @@ def outcome(**changes: Any) -> DeletionOutcome:
         selected_heads=("audio", "audio+text"),
         all_heads=HEADS,
         model_after=(
+            FileDigest(path="policy.json", sha256=POLICY_DIGEST),
             FileDigest(path="heads/text.safetensors", sha256="b" * 64),
+            FileDigest(path="heads/audio+text.safetensors", sha256="c" * 64),
             FileDigest(path="heads/audio.safetensors", sha256="a" * 64),
         ),
         dataset_before="1" * 64,
         dataset_after="2" * 64,
         state_after="3" * 64,
-        deleted_set="4" * 64,
+        deleted_set=root_of_items(ITEMS).hex(),
         attempts=1,
-        stores=({"store": "data store", "action": "rewritten", "scan": "nothing found"},),
-        out_of_scope=({"what": "backups", "reason": "not reachable from here"},),
+        stores=stores(),
+        out_of_scope=out_of_scope(),
     )
     return dataclasses.replace(certified, **changes)
 
 
 def exact_outcome(**changes: Any) -> DeletionOutcome:
-    return outcome(**{"guarantee_class": "exact", "heads": (), "attempts": 0, **changes})
+    replaced = bool(changes.get("selected_heads", True))
+    values = {"guarantee_class": "exact", "heads": (), "attempts": 0}
+    return outcome(**{**values, "stores": stores(replaced=replaced), **changes})
 
 
 def empirical_outcome(**changes: Any) -> DeletionOutcome:
@@ -76,7 +107,7 @@ def issuance(**changes: Any) -> Issuance:
         "due_by": date(2026, 6, 14),
         "basis": "request of the data subject",
         "subject_commitment": subject_commitment(SUBJECT_KEY, CERTIFICATE_ID, SUBJECT),
-        "policy_entry": LoggedPolicy(index=0, leaf_hash="5" * 64, digest="6" * 64),
+        "policy_entry": LoggedPolicy(index=0, leaf_hash="5" * 64, digest=POLICY_DIGEST),
         "ledger": LogHead(origin="ledger.example/1", size=3, root="7" * 64),
         "salts": Salts(
             dataset_before=b"\x01" * 32,

@@ -21,6 +21,7 @@ from mbd.errors import DataError, IntegrityError, MbdError
 from mbd.signing.keys import generate_key
 from tests.certificate.samples import (
     CERTIFICATE_ID,
+    CONTENTS,
     SUBJECT,
     SUBJECT_KEY,
     altered,
@@ -125,6 +126,7 @@ def receipt():
         subject_key=SUBJECT_KEY,
         salts=issuance().salts.named(),
         digests=openings(outcome()),
+        **CONTENTS,
     )
 
 
@@ -161,4 +163,5 @@ def test_a_receipt_that_would_not_open_is_never_made():
             subject_key=SUBJECT_KEY,
             salts=issuance().salts.named(),
             digests=openings(outcome()),
+            **CONTENTS,
         )

@@ -22,6 +22,7 @@ from mbd.signing.keys import SigningKey, generate_key
 from mbd.values import DeletionOutcome
 from mbd.verify.trust import TrustedIssuer, TrustedLog, TrustPolicy
 from tests.certificate.samples import (
+    CONTENTS,
     NOW,
     SUBJECT,
     SUBJECT_KEY,
@@ -114,6 +115,7 @@ class World:
             subject_key=SUBJECT_KEY,
             salts=issuance().salts.named(),
             digests=openings(outcome()),
+            **CONTENTS,
         )
 
 
@@ -128,16 +130,16 @@ def make_world(
 ) -> World:
     """A certificate as entry 3 of a log of 7; `changes` go to the issuance."""
     issuer, log_signer = generate_key(), LogSigner(generate_key())
+    deletion = deletion or outcome()
     log = SmallLog([unsigned_entry("policy", NOW, b"%d" % number) for number in range(3)])
     head, policy = log.checkpoint(), log.entries[0]
+    logged = next(file.sha256 for file in deletion.model_after if file.path == "policy.json")
     values = {
-        "policy_entry": LoggedPolicy(
-            index=0, leaf_hash=policy.leaf_hash().hex(), digest=policy.digest
-        ),
+        "policy_entry": LoggedPolicy(index=0, leaf_hash=policy.leaf_hash().hex(), digest=logged),
         "ledger": LogHead(origin=ORIGIN, size=head.size, root=head.root.hex()),
         **changes,
     }
-    made = before_signing(build_statement(deletion or outcome(), issuance(**values)))
+    made = before_signing(build_statement(deletion, issuance(**values)))
     envelope = sign_statement(made, signers or [issuer])
     signatures = [signature.value for signature in envelope.signatures]
     time = NOW + logged_after
