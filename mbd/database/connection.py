@@ -16,6 +16,11 @@ from sqlalchemy.pool import NullPool
 from mbd.errors import ConflictError, IntegrityError, MbdError, StorageError, TemporaryError
 from mbd.workspace.files import fsync_directory, storage_errors
 
+_HINTS = {
+    "FULL": "free some space, then run `mbd resume`",
+    "IOERR": "is the disk full, or failing? mend it, then run `mbd resume`",
+}
+
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one."""
 
@@ -140,7 +145,7 @@ def _translate(path: Path, name: str, text: str) -> MbdError | None:
         return StorageError(
             f"{path}: {text}",
             code="storage.full" if full else "storage",
-            hint="free some space, then run `mbd resume`" if full else None,
+            hint=_HINTS.get(kind),
         )
     return None
 
