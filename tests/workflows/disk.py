@@ -147,6 +147,7 @@ def assert_nothing_unnoised(workspace: TrainedWorkspace, secrets: Secrets) -> in
         How many released heads were found and checked.
     """
     files = [path for path in sorted(workspace.root.rglob("*")) if path.is_file()]
+    contents = {path: path.read_bytes() for path in files}  # before a database is opened
     for path in files:
         name = path.relative_to(workspace.root).as_posix()
         assert any(pattern.fullmatch(name) for pattern in KNOWN), f"what is {name}?"
@@ -156,8 +157,7 @@ def assert_nothing_unnoised(workspace: TrainedWorkspace, secrets: Secrets) -> in
         if path.parent.parent == workspace.root / "state" and path.name[0] != ".":
             assert set(safetensors.numpy.load_file(path)) == {"cross", "gram", "rows"}
     forbidden = [*_forbidden(workspace, secrets), *(p for z in noise for p in _pieces(z))]
-    for path in files:
-        content = path.read_bytes()
+    for path, content in contents.items():
         for piece in forbidden:
             assert piece not in content, f"{path} holds a head, factor or residual without noise"
     return len(heads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.workflows.children import KILLED, Prelude, child_mbd, die_after, die_
 from tests.workflows.disk import (
     assert_finished_once,
     assert_nothing_unnoised,
+    copy_of,
     revoke,
     secrets_of,
     stage_of,
@@ -187,3 +189,26 @@ def test_a_verifier_and_an_auditor_leave_an_interrupted_request_alone(
     must_run(root, "ledger", "list")
     must_run(root, "ledger", "check")
     assert stage_of(trained_workspace) == "activated"
+
+
+@pytest.mark.slow
+def test_killed_at_any_flush_of_a_file_or_folder_the_request_is_finished_once(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 200):
+        there = copy_of(original, tmp_path / str(number), monkeypatch)
+        user = there.revocable[0]
+        secrets = secrets_of(there, user)
+        kill = partial(die_before, "os", "fsync", call=number)
+        ran = child_mbd(there.root, *revoke(user), prelude=kill)
+        if ran.code == 0:
+            assert number > 20, "that many files are written at least"
+            return
+        assert ran.code == KILLED
+        assert_nothing_unnoised(there, secrets)
+        must_run(there.root, *NEXT[number % len(NEXT)])
+        if not list((there.root / "certs").iterdir()):
+            must_run(there.root, *revoke(user))
+        entries = must_run(there.root, "ledger", "list", "--json").json["entries"]
+        assert_finished_once(there, user, attempts=sum(e["type"] == "attempt" for e in entries))
+        assert_nothing_unnoised(there, secrets)
