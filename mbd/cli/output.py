@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mbd.canonical.text import printable
 from mbd.errors import MbdError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,21 +48,15 @@ def fail(command: str, error: MbdError, as_json: bool, exit_code: int | None = N
         click.echo(json.dumps(document, ensure_ascii=False))
         return status
     where = f"{error.field}: " if error.field else ""
-    click.echo(printable(f"mbd: {where}{error.message}"), err=True)
+    click.echo(_lines(f"mbd: {where}{error.message}"), err=True)
     if error.hint:
-        click.echo(printable(f"     {error.hint}"), err=True)
+        click.echo(_lines(f"     {error.hint}"), err=True)
     return status
 
 
-def printable(text: str) -> str:
-    """The same with everything escaped that could move a cursor, hide text or turn it around.
-
-    Names of files and fields come from elsewhere; line ends of our own messages stay.
-    """
-    return "".join(
-        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
-        for char in text
-    )
+def _lines(text: str) -> str:
+    """Each line printable: names of files and fields come from elsewhere."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _schema(command: str) -> str:

@@ -93,6 +93,36 @@ def verify_inclusion(
         raise _refused("inclusion", f"leaf {index} does not lead to the root of size {size}")
 
 
+def earlier_root(index: int, size: int, proof: Sequence[bytes], old_size: int) -> bytes | None:
+    """The root of the first `old_size` leaves, if an inclusion proof that holds gives it away.
+
+    The left siblings on the way up from leaf `index` are the complete subtrees that make up
+    the leaves before it, the last one first; a prefix of them is a tree of its own.
+
+    Args:
+        index, size, proof: What `verify_inclusion` accepted.
+        old_size: At most `index`.
+    """
+    if old_size == 0:
+        return empty_root()
+    lefts: list[bytes] = []
+    position, last = index, size - 1
+    for sibling in proof:
+        if position % 2 == 1 or position == last:
+            lefts.append(sibling)
+            position, last = _skip_right_edge(position, last)
+        position, last = position >> 1, last >> 1
+    largest_first = [1 << bit for bit in reversed(range(index.bit_length())) if index >> bit & 1]
+    for count in range(1, len(largest_first) + 1):
+        if sum(largest_first[:count]) == old_size:
+            peaks = lefts[len(lefts) - count :]
+            digest = peaks[0]
+            for left in peaks[1:]:
+                digest = node_hash(left, digest)
+            return digest
+    return None
+
+
 def verify_consistency(
     old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
 ) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mbd.certificate.statement import Guarantee
+
 Result = Literal["pass", "fail", "skipped"]
 Level = Literal["SIGNED", "LOGGED", "CONSISTENT", "WITNESSED", "ARTIFACTS", "SUBJECT", "REPRODUCED"]
 Verdict = Literal["valid", "not-current", "invalid", "undecided"]
@@ -63,6 +65,8 @@ class Report:
     certificate_id: str | None = None
     checkpoint: str | None = None
     """`origin@size` of the verified checkpoint."""
+    guarantee: Guarantee | None = None
+    """What the certificate states; believe it only if the verdict is good."""
 
     @property
     def level_reached(self) -> str | None:
@@ -111,18 +115,21 @@ class Report:
             "levelReached": self.level_reached,
             "certificateId": self.certificate_id,
             "checkpoint": self.checkpoint,
+            "class": self.guarantee.guarantee_class if self.guarantee else None,
+            "epsilon": self.guarantee.epsilon if self.guarantee else None,
+            "delta": self.guarantee.delta if self.guarantee else None,
             "checks": [check.to_json() for check in self.checks],
             "notChecked": list(self.not_checked),
             "limits": list(LIMITS),
         }
 
     def summary(self) -> str:
-        """The checks, then the verdict, what was not checked, and the limits."""
+        """The checks, what was not checked, the limits, and last the verdict."""
         lines = [
             f"  {c.number:>2}  {c.result:<7}  {c.name}" + (f": {c.reason}" if c.reason else "")
             for c in self.checks
         ]
-        return "\n".join([*lines, self._sentence(), *self._notes()])
+        return "\n".join([*lines, *self._notes(), self._sentence()])
 
     def _needed(self) -> tuple[Level, ...]:
         """The base levels up to the required one; an extra level needs the default base too."""
@@ -140,12 +147,25 @@ class Report:
         at = f" at checkpoint {self.checkpoint}" if self.checkpoint else ""
         failed = self.first_failed
         text = {
-            "valid": f"VALID{at}; level {level}",
-            "not-current": f"VALID{at}, NOT CURRENT: the key was distrusted later; level {level}",
+            "valid": f"VALID{at}; level {level}; {self._claim()}",
+            "not-current": f"VALID{at}, NOT CURRENT: the key was distrusted later; "
+            f"level {level}; {self._claim()}",
             "invalid": f"INVALID: {failed.code if failed else ''}; level {level}",
             "undecided": f"UNDECIDED: {self.required} was required; level {level}",
         }
         return text[self.verdict]
+
+    def _claim(self) -> str:
+        """What was found valid: the class, and what it costs or that it changed nothing."""
+        found = self.guarantee
+        if found is None:
+            return "no claim"
+        details = {
+            "certified": f": epsilon {found.epsilon}, delta {found.delta}",
+            "exact": "" if found.selected_heads else ": no head was replaced",
+            "empirical": ": measured, no privacy loss is stated",
+        }
+        return f"class {found.guarantee_class}{details[found.guarantee_class]}"
 
     def _notes(self) -> list[str]:
         return [

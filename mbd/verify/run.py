@@ -31,10 +31,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mbd.canonical.text import printable
 from mbd.errors import DataError, IntegrityError, StorageError, UsageError
 from mbd.verify import artifacts, extras, logged, signed
 from mbd.verify.case import Case, CheckFailed, Undecided
-from mbd.verify.report import DEFAULT_LEVEL, LEVELS, CheckResult, Level, Report, printable
+from mbd.verify.report import DEFAULT_LEVEL, LEVELS, CheckResult, Level, Report
 from mbd.verify.trust import TrustPolicy
 
 Check = Callable[[Case], str]

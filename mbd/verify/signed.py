@@ -5,6 +5,8 @@ Each check returns what it wants to add to the report, or raises.
 
 from __future__ import annotations
 
+from datetime import date
+
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.bundle import parse_bundle
 from mbd.certificate.rules import (
@@ -14,6 +16,7 @@ from mbd.certificate.rules import (
     check_order,
     check_privacy,
     check_wording,
+    check_words,
 )
 from mbd.certificate.statement import PAYLOAD_TYPE, parse_statement
 from mbd.errors import DataError
@@ -53,10 +56,14 @@ def model(case: Case) -> str:
 
 
 def rules(case: Case) -> str:
-    """5. The class of the guarantee states what it may; days are in order."""
-    check_class(case.statement.predicate)
-    check_order(case.statement.predicate)
-    return case.statement.predicate.guarantee.guarantee_class
+    """5. The class of the guarantee states what it may, in fixed words; days are in order."""
+    predicate, request = case.statement.predicate, case.statement.predicate.request
+    check_class(predicate)
+    check_words(predicate)
+    check_order(predicate)
+    late = date.fromisoformat(request.completed_on) - date.fromisoformat(request.due_by)
+    overdue = f"; LATE: completed {late.days} days after {request.due_by}, when it was due"
+    return predicate.guarantee.guarantee_class + (overdue if late.days > 0 else "")
 
 
 def theorem(case: Case) -> str:
@@ -74,7 +81,7 @@ def theorem(case: Case) -> str:
 def heads(case: Case) -> str:
     """7. Every head that saw a revoked modality was replaced."""
     check_heads(case.statement.predicate)
-    return ", ".join(case.statement.predicate.guarantee.selected_heads)
+    return ", ".join(case.statement.predicate.guarantee.selected_heads) or "none was replaced"
 
 
 def arithmetic(case: Case) -> str:

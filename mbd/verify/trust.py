@@ -18,7 +18,7 @@ delta = 1e-5
 from __future__ import annotations
 
 import json
-import math
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from mbd.certificate.fields import Closed, validate
 from mbd.errors import MbdError, UsageError
 from mbd.ledger.note import VerifierKey, parse_verifier_key
 from mbd.signing.keys import PublicKey, ed25519_key, public_key
+from mbd.verify.reading import read_regular
 
 MAX_TRUST_BYTES = 1 << 20
 
@@ -71,7 +72,7 @@ class _IssuerForm(Closed):
     name: Annotated[str, Field(min_length=1, max_length=2000)]
     key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
     public_key: str
-    distrusted_from: Annotated[int, Field(ge=0)] | None = None
+    distrusted_from: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
 
 
 class _LogForm(Closed):
@@ -98,12 +99,11 @@ def load_trust(path: Path) -> TrustPolicy:
             id of another key, a low-order key, a limit that is not a number > 0.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_TRUST_BYTES + 1)
+        content = read_regular(path, MAX_TRUST_BYTES)
         if len(content) > MAX_TRUST_BYTES:
             raise UsageError(f"{path}: larger than {MAX_TRUST_BYTES} bytes", code="trust.invalid")
         return _policy(tomllib.loads(content.decode("utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or beyond its parser
         raise UsageError(f"trust file {path}: {error}", code="trust.invalid") from error
     except MbdError as error:
         raise UsageError(
@@ -155,7 +155,7 @@ def _log(form: _LogForm) -> TrustedLog:
 def _limit(name: str, value: float | int | None) -> float | None:
     if value is None:
         return None
-    if not 0 < value < math.inf:
+    if not 0 < value <= sys.float_info.max:
         raise UsageError(f"want a number > 0, got {value}", field=f"limits.{name}")
     return float(value)
 

@@ -1,0 +1,150 @@
+"""ARTIFACTS, check 19: the files given are the certificate's, and say what it says.
+
+The digests come first; then the policy and the heads, which the ledger and the manifest bind,
+are held against what is claimed about them: constants, noise, channels.
+"""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+from mbd.canonical.digest import sha256_file
+from mbd.canonical.numbers import from_decimal
+from mbd.certificate.rules import POLICY_FILE, check_heads, check_model
+from mbd.certificate.statement import Parameters, Predicate
+from mbd.errors import NotFoundError
+from mbd.values import COHORTS, parse_availability
+from mbd.verify.case import Case, CheckFailed, Undecided
+from mbd.verify.head_file import read_head
+from mbd.verify.model_policy import MAX_POLICY_BYTES, Constants, ModelPolicy, parse_policy
+from mbd.verify.reading import read_regular
+from mbd.workspace.files import storage_errors
+
+
+def artifacts(case: Case) -> str:
+    """19. The folder holds the files of the manifest, and they agree with the claim."""
+    predicate = case.statement.predicate
+    if case.model_dir is None:
+        raise Undecided("no model was given", code="model.missing")
+    stated = {file.path: file.sha256 for file in predicate.deletion.model_after.files}
+    _check_files(case.model_dir, stated)
+    check_model(case.statement)
+    check_heads(predicate)
+    with storage_errors(case.model_dir):
+        policy = parse_policy(read_regular(case.model_dir / POLICY_FILE, MAX_POLICY_BYTES))
+        check_policy(predicate, policy)
+        check_noise(predicate, policy, case.model_dir)
+    return f"{len(stated)} files; constants and noise are those of the claim"
+
+
+def check_policy(predicate: Predicate, policy: ModelPolicy) -> None:
+    """The policy has these heads with these constants, and channels and provenance agree.
+
+    Raises:
+        CheckFailed: `policy.heads`, `policy.parameters`, `policy.cascade`, `policy.provenance`.
+    """
+    guarantee, revoked = predicate.guarantee, set(predicate.deletion.modalities)
+    if set(policy.heads) != set(guarantee.heads):
+        raise CheckFailed("the policy has other heads than the model", code="policy.heads")
+    for head in guarantee.parameters:
+        _check_parameters(head, policy.heads[head.head].constants)
+    unknown = revoked - {one.name for one in policy.dataset.modalities}
+    forgotten = policy.cascade(revoked) - revoked
+    for names, why in ((unknown, "is no channel"), (forgotten, "was made from a revoked one")):
+        if names:
+            raise CheckFailed(f"{', '.join(sorted(names))} {why}", code="policy.cascade")
+    _check_provenance(policy, revoked)
+
+
+def check_noise(predicate: Predicate, policy: ModelPolicy, folder: Path) -> None:
+    """The heads have the policy's shape, and the noise that the class says.
+
+    Raises:
+        CheckFailed: `artifact.head`, `artifact.noise`.
+        DataError: A file is not that of a head (`artifact.head`).
+    """
+    guarantee = predicate.guarantee
+    for name in guarantee.heads:
+        constants = policy.heads[name].constants
+        found = read_head(folder / "heads" / f"{name}.safetensors")
+        if (found.dimension, found.outputs) != (constants.dimension, constants.outputs):
+            raise CheckFailed(f"head {name} has another shape", code="artifact.head")
+        noise = found.noise_steps * Fraction(constants.grid)
+        allowed = {Fraction(0), Fraction(constants.sigma)}
+        if name in guarantee.selected_heads and guarantee.guarantee_class == "exact":
+            allowed = {Fraction(0)}
+        elif name in guarantee.selected_heads and guarantee.guarantee_class == "certified":
+            allowed = {Fraction(constants.sigma)}
+        if noise not in allowed:
+            raise CheckFailed(
+                f"head {name} has noise {float(noise):.6g}, but "
+                f"{' or '.join(f'{float(one):.6g}' for one in sorted(allowed))} belongs to "
+                f"{guarantee.guarantee_class}",
+                code="artifact.noise",
+            )
+
+
+def _check_parameters(stated: Parameters, constants: Constants) -> None:
+    """Five constants of a head; the sixth, tau, belongs to the request."""
+    convexity = from_decimal(stated.strong_convexity)
+    pairs = {
+        "dimension": (stated.dimension, constants.dimension),
+        "outputs": (stated.outputs, constants.outputs),
+        "strongConvexity": (convexity, constants.scale.strong_convexity),
+        "sigma": (from_decimal(stated.sigma), constants.sigma),
+        "grid": (from_decimal(stated.grid), constants.grid),
+    }
+    for field, (claimed, fixed) in pairs.items():
+        if claimed != fixed:
+            raise CheckFailed(
+                f"{field} of head {stated.head} is {claimed}, the policy says {fixed}",
+                code="policy.parameters",
+            )
+
+
+def _check_provenance(policy: ModelPolicy, revoked: set[str]) -> None:
+    """Declared provenance covers the heads, and leaves somebody whom it does not taint."""
+    heads = {one.name: set(one.modalities) for one in policy.provenance if one.kind == "head"}
+    if heads != {name: set(parse_availability(name)) for name in policy.heads}:
+        raise CheckFailed("the heads are declared otherwise", code="policy.provenance")
+    for block in policy.provenance:
+        if (
+            block.kind != "head"
+            and set(block.cohorts) >= set(COHORTS)
+            and revoked & set(block.modalities)
+        ):
+            raise CheckFailed(
+                f"{block.name} learned a revoked modality from everybody", code="policy.provenance"
+            )
+
+
+def _check_files(folder: Path, stated: dict[str, str]) -> None:
+    found = _files(folder)
+    for path in sorted(stated.keys() - found):
+        raise CheckFailed(f"{path} is missing", code="artifact.missing")
+    for path in sorted(found - stated.keys()):
+        raise CheckFailed(f"{path} is not in the manifest", code="artifact.extra")
+    for path, digest in stated.items():
+        if _digest(folder / path) != digest:
+            raise CheckFailed(f"{path} has other content", code="artifact.changed")
+
+
+def _files(folder: Path) -> set[str]:
+    """Relative paths of everything that is not a folder; links are not followed."""
+    return {
+        (Path(parent) / name).relative_to(folder).as_posix()
+        for parent, folders, files in os.walk(folder)
+        for name in [*files, *(one for one in folders if (Path(parent) / one).is_symlink())]
+    }
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 of a regular file; None for a link or anything else, which holds no content."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    try:
+        return sha256_file(path)
+    except NotFoundError:
+        return None
