@@ -10,17 +10,20 @@ from typing import Any
 
 import click
 
+from mbd.canonical.text import printable
 from mbd.certificate.bundle import MAX_BUNDLE_BYTES
 from mbd.certificate.receipt import MAX_RECEIPT_BYTES
 from mbd.cli.context import open_here
 from mbd.cli.output import emit, json_option, note
 from mbd.errors import MbdError, UsageError
 from mbd.verify import LEVELS, TrustPolicy, load_trust, verify_bundle, worst
+from mbd.verify.reading import read_regular
 
 _HELP = """Check deletion certificates, offline.
 
 FILE is a bundle, or a pattern such as 'certs/*.json'. Trust comes from --trust, MBD_TRUST,
-./trust.toml, or the workspace's trust.toml, in this order.
+./trust.toml, or the workspace's trust.toml, in this order; the file used is named on
+standard error. Never believe one that came with the certificate.
 
 \b
 Exit codes
@@ -46,7 +49,7 @@ Several files: the worst, in the order 70, 1, 3, 9, 0.
     "--model",
     "model_dir",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with the released model: compare its files with the certificate.",
+    help="Folder with the released model: hold its files, constants and noise against the claim.",
 )
 @click.option(
     "--receipt",
@@ -68,17 +71,17 @@ def verify(
     paths = _expand(files)
     source = _find_trust(ctx, trust)
     policy = source.load()
-    opening = _read(receipt, MAX_RECEIPT_BYTES) if receipt else None
-    contents = [_read(path) for path in paths]
+    opening = read_regular(receipt, MAX_RECEIPT_BYTES) if receipt else None
+    contents = [read_regular(path, MAX_BUNDLE_BYTES) for path in paths]
     reports = [
         verify_bundle(data, policy, model_dir=model_dir, receipt=opening, require=level)
         for data in contents
     ]
-    if source.own:
-        note(f"trust: {source.path} is this workspace's own: you are trusting yourself")
+    source.tell()
     exit_code = worst([report.exit_code for report in reports])
-    named = [(str(path), report.to_json()) for path, report in zip(paths, reports, strict=True)]
-    blocks = [f"{path}\n{r.summary()}" for path, r in zip(paths, reports, strict=True)]
+    names = [printable(str(path)) for path in paths]
+    named = [(name, report.to_json()) for name, report in zip(names, reports, strict=True)]
+    blocks = [f"{_title(name)}\n{r.summary()}" for name, r in zip(names, reports, strict=True)]
     emit("verify", _payload(named, exit_code, source), as_json, "\n\n".join(blocks))
     ctx.exit(exit_code)
 
@@ -88,6 +91,8 @@ class _TrustSource:
     """Where trust comes from, if from anywhere."""
 
     path: Path | None
+    named: bool = False
+    """Whether it was named, by an option or the environment, and not just found."""
     own: bool = False
     """Whether it is the file that the workspace wrote about its own keys."""
 
@@ -95,15 +100,35 @@ class _TrustSource:
         """The policy in the file, if there is a file."""
         return load_trust(self.path) if self.path else None
 
+    def tell(self) -> None:
+        """Say whom the verdict believes; a file that nobody named may be the forger's."""
+        if self.path is None:
+            note("trust: no trust file was named or found")
+            return
+        shown = printable(str(self.path))
+        if self.own:
+            note(
+                f"trust: {shown} is this workspace's own: you are trusting yourself, "
+                "or whoever made this folder"
+            )
+        elif self.named:
+            note(f"trust: {shown}")
+        else:
+            click.echo(
+                f"believing ./{shown}: make sure that it did not come with the certificate",
+                err=True,
+            )
+
 
 def _find_trust(ctx: click.Context, given: Path | None) -> _TrustSource:
     """--trust, MBD_TRUST, ./trust.toml, then the workspace's own."""
     own = _own_trust(ctx)
-    named = os.environ.get("MBD_TRUST")
+    from_environment = os.environ.get("MBD_TRUST")
+    named = given or (Path(from_environment) if from_environment else None)
     local = Path("trust.toml")
-    chosen = given or (Path(named) if named else None) or (local if local.is_file() else own)
+    chosen = named or (local if os.path.lexists(local) else own)
     same = bool(chosen and own and chosen.resolve() == own.resolve())
-    return _TrustSource(chosen, same)
+    return _TrustSource(chosen, named=named is not None, own=same)
 
 
 def _own_trust(ctx: click.Context) -> Path | None:
@@ -121,20 +146,16 @@ def _expand(patterns: tuple[str, ...]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         found = [path] if path.exists() else [Path(p) for p in sorted(glob.glob(pattern))]
-        files = [one for one in found if not one.is_dir()]
+        files = [one for one in found if one == path or not one.is_dir()]
         if not files:
             raise UsageError(f"{pattern}: no such file", field="FILE", code="verify.no_file")
         paths.update(dict.fromkeys(files))
     return list(paths)
 
 
-def _read(path: Path, limit: int = MAX_BUNDLE_BYTES) -> bytes:
-    """The content, and no more of it than one byte beyond what would be accepted."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(limit + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}", field=str(path)) from error
+def _title(name: str) -> str:
+    """The name above a report; in quotes if it could be read as part of one."""
+    return name if " " not in name else f'"{name}"'
 
 
 def _payload(
@@ -142,7 +163,11 @@ def _payload(
 ) -> dict[str, Any]:
     """The worst report's fields on top; with several files, all of them under `files`."""
     path, first = next((p, r) for p, r in reports if r["exitCode"] == exit_code)
-    document = {"file": path, **first, "trust": str(source.path) if source.path else None}
+    document = {
+        "file": path,
+        **first,
+        "trust": printable(str(source.path)) if source.path else None,
+    }
     document["ownTrust"] = source.own
     if len(reports) > 1:
         document["files"] = [{"file": name, **report} for name, report in reports]
