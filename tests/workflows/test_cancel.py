@@ -40,7 +40,10 @@ def test_a_request_that_cannot_be_released_is_cancelled_and_the_channel_serves_a
     assert_nothing_left(trained_workspace, user)
 
 
-@pytest.mark.parametrize("command", [["resume"], ["data", "info"], ["train", "--core", "none"]])
+TRAIN = ["train", "--core", "none", "--set", "heads.width=160"]
+
+
+@pytest.mark.parametrize("command", [["resume"], ["data", "info"], TRAIN])
 def test_an_interrupted_request_that_cannot_be_released_stops_nobody(
     trained_workspace: TrainedWorkspace, command: list[str]
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from mbd.database.journal import Journal
 from mbd.errors import IntegrityError
-from mbd.workflows.model import serving
+from mbd.workflows.model import ServedModel, serving
 from mbd.workflows.predict import predict_record
 from mbd.workspace.layout import open_workspace
 from tests.workflows.children import child_mbd, die_before, sleep_before, start_mbd
@@ -116,17 +116,35 @@ def test_predictions_never_fail_while_revocations_and_a_training_replace_the_mod
 
 
 def test_a_reader_whose_model_is_replaced_under_its_hands_reads_the_new_one(
-    trained_workspace: TrainedWorkspace,
+    trained_workspace: TrainedWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, user = trained_workspace.root, trained_workspace.revocable[0]
     session = trained_workspace.session()
-    old = session.model()
-    kept = serving(session)
-    must_run(root, *revoke(user))
-    with pytest.raises(IntegrityError, match="No such file"):
-        old.snapshot.head("audio")
-    assert kept.weights("audio").size
-    assert serving(session).snapshot.model_id != old.snapshot.model_id
+    old = serving(session)
+    read, asked = ServedModel.in_memory, []
+
+    def too_late(model: ServedModel) -> ServedModel:
+        asked.append(model.snapshot.model_id)
+        if len(asked) == 1:
+            must_run(root, *revoke(user))
+        return read(model)
+
+    monkeypatch.setattr(ServedModel, "in_memory", too_late)
+    new = serving(session)
+    assert asked == [old.snapshot.model_id, new.snapshot.model_id]
+    assert old.snapshot.model_id != new.snapshot.model_id
+    assert old.weights(MODALITY).size, "what was read stays readable"
+    assert not old.snapshot.folder.exists()
+
+
+def test_a_torn_model_is_reported_and_not_read_for_ever(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    session = trained_workspace.session()
+    snapshot = session.model().snapshot
+    (snapshot.folder / "heads" / f"{MODALITY}.safetensors").write_bytes(b"torn")
+    with pytest.raises(IntegrityError, match="digest"):
+        serving(session)
 
 
 def test_a_writer_that_waits_too_long_is_told_to_try_again(
