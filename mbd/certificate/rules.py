@@ -69,9 +69,17 @@ def check_class(predicate: Predicate) -> None:
     rules[predicate.guarantee.guarantee_class](predicate)
     if predicate.guarantee.reproduce not in (None, REPRODUCE):
         raise DataError(f"reproduce: want {REPRODUCE!r}", code="class.reproduce")
-    basis = predicate.request.basis
+    check_basis(predicate.request.basis)
+
+
+def check_basis(basis: str) -> None:
+    """The one sentence of a certificate that its issuer words: short, plain, without places."""
+    if not 0 < len(basis) <= 2000 or not basis.isprintable():
+        raise DataError("basis: want one line of text", code="class.basis", field="basis")
     if _WHERE.search(basis):
-        raise DataError(f"a path or address in {basis[:60]!r}", code="class.private")
+        raise DataError(
+            f"basis: a path or address in {basis[:60]!r}", code="class.private", field="basis"
+        )
 
 
 def check_words(predicate: Predicate) -> None:

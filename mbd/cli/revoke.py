@@ -9,6 +9,7 @@ import click
 from mbd.cli.context import open_here, session_here
 from mbd.cli.output import emit, json_option, note, progress, table
 from mbd.errors import UsageError
+from mbd.values import MAX_DELTA
 
 if TYPE_CHECKING:
     from mbd.deletion.plan import Method
@@ -52,6 +53,10 @@ def revoke(
 
     _check_range("--epsilon", epsilon, 0.0, None)
     _check_range("--delta", delta, 0.0, 1.0)
+    if delta is not None and delta > MAX_DELTA:
+        raise UsageError(
+            f"want at most {MAX_DELTA:g}: a larger one promises nothing", field="--delta"
+        )
     request = RevocationRequest(
         subject=user,
         modality=modality,

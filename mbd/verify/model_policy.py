@@ -107,6 +107,8 @@ def parse_policy(content: bytes) -> ModelPolicy:
         schema = found.get("schema") if isinstance(found, dict) else None
         if isinstance(schema, str) and schema.startswith(_FAMILY) and schema != _SCHEMA:
             raise Undecided(f"a policy of schema {schema[:60]!r}", code="policy.version")
+        if schema != _SCHEMA:
+            raise CheckFailed("policy: not a policy of a model", code="policy.invalid")
         return ModelPolicy.model_validate(found)
     except DataError as error:
         raise CheckFailed(f"policy: {error.message}", code="policy.invalid") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mbd.certificate.rules import check_basis
 from mbd.errors import IntegrityError
 from mbd.verify.trust import load_trust
 from mbd.workflows.session import Session
@@ -22,10 +23,12 @@ def check_ready(session: Session, heads: Iterable[str]) -> None:
         heads: Heads that are going to be released anew.
 
     Raises:
+        DataError: The settings' basis is nothing that a certificate may say.
         MbdError: A key, the ledger, the secrets, the trust file, or a file of the model or
             of the state is missing, torn or altered; names it.
     """
     _check_keys(session)
+    check_basis(session.settings.deletion.basis)
     session.log.publish()  # signs nothing new; refuses a log that is older than what was signed
     session.secrets.salts("")
     session.model().snapshot.check()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mbd.errors import MbdError, UsageError
+from mbd.values import MAX_DELTA
 from mbd.workspace.layout import Workspace
 
 IDENTITY = ("format", "id", "issuer", "origin")
@@ -26,7 +27,7 @@ class DeletionSettings(_Section):
 
     epsilon: float = Field(default=1.0, gt=0)
     """Privacy loss granted to one deletion."""
-    delta: float = Field(default=1e-6, gt=0, lt=1)
+    delta: float = Field(default=1e-6, gt=0, le=MAX_DELTA)
     """Additive slack of the guarantee."""
     due_days: int = Field(default=30, ge=1, le=3650)
     """Legal clock: days from receipt to `dueBy` in the certificate."""

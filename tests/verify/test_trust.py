@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,14 @@ def test_the_published_example_is_a_trust_file():
         TEXT + "[limits]\nepsilon = nan\n",
         TEXT + "[limits]\ndelta = inf\n",
         TEXT + "[limits]\nepsilon = '8'\n",
+        TEXT + "[limits]\nepsilon = " + "9" * 400 + "\n",
+        TEXT + "[limits]\nepsilon = " + "9" * 5000 + "\n",
+        TEXT + "[limits]\nepsilon = 0x" + "f" * 9000 + "\n",
+        TEXT.replace("[log]", "distrustedFrom = " + "9" * 4000 + "\n[log]"),
+        "a = " + "[" * 100_000,
+        "a = " + "{x=" * 50_000,
+        "a = 07:99:99",
+        "\x00",
         TEXT + TEXT[TEXT.index("[[issuer]]") : TEXT.index("[log]")],
     ],
 )
@@ -82,6 +91,15 @@ def test_a_doubtful_trust_file_is_misuse(tmp_path, text):
         load(tmp_path, text)
 
     assert refusal.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder", "/dev/zero"])
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(UsageError):
+        load_trust(tmp_path / name)
 
 
 def test_a_missing_trust_file_is_misuse(tmp_path):

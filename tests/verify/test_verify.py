@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbd.canonical.digest import b64encode, sha256_hex
+from mbd.canonical.digest import b64encode
 from mbd.canonical.json import dumps
 from mbd.canonical.numbers import to_decimal
 from mbd.certificate.bundle import Bundle
@@ -22,7 +22,6 @@ from mbd.errors import UsageError
 from mbd.ledger.entry import signed_entry
 from mbd.signing.dsse import pae
 from mbd.signing.keys import SigningKey, generate_key
-from mbd.values import FileDigest
 from mbd.verify import LEVELS, Report, verify_bundle, worst
 from mbd.verify.run import CHECKS
 from mbd.verify.run import __doc__ as listing
@@ -33,9 +32,9 @@ WORLD = make_world()
 
 
 def judge(world: World = WORLD, data: bytes | None = None, **options) -> Report:
-    options.setdefault("trust", world.trust)
-    trust = options.pop("trust")
-    return verify_bundle(data or world.data, trust, now=LATER, **options)
+    options.setdefault("now", LATER)
+    trust = options.pop("trust", world.trust)
+    return verify_bundle(data or world.data, trust, **options)
 
 
 def failure(report: Report) -> str:
@@ -327,6 +326,48 @@ def test_the_entry_comes_after_the_certificate_and_not_from_the_future(logged_af
     assert failure(judge(make_world(logged_after=logged_after))) == code
 
 
+def test_a_backdated_certificate_is_refused():
+    """A month may lie between issuing and logging, after a crash; years may not."""
+    report = judge(make_world(logged_after=timedelta(days=29)), now=NOW + timedelta(days=40))
+    assert failure(report) == "none"
+    assert "29 days 0:00:00 after issuing" in report.summary()
+
+    late = judge(make_world(logged_after=timedelta(days=31)), now=NOW + timedelta(days=40))
+    assert failure(late) == "time.backdated"
+
+
+def test_a_completion_dated_back_is_refused():
+    received, completed = NOW.date() - timedelta(days=60), NOW.date() - timedelta(days=50)
+
+    world = make_world(received_on=received, completed_on=completed)
+
+    assert failure(judge(world)) == "time.backdated"
+
+
+def test_a_completion_after_it_was_due_is_said_plainly():
+    world = make_world(
+        received_on=NOW.date() - timedelta(days=90), due_by=NOW.date() - timedelta(days=4)
+    )
+
+    report = judge(world)
+
+    assert report.exit_code == 0
+    assert "LATE: completed 4 days after 2026-05-13, when it was due" in report.summary()
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_another_root_for_the_size_it_was_issued_at_is_refused(size):
+    """The proof of entry 3 gives away the roots of the first 2 and of the first 3 entries."""
+
+    def issued_at(entries: int) -> World:
+        root = SmallLog(WORLD.log.entries[:entries]).checkpoint().root.hex()
+        return make_world(ledger=LogHead(origin=ORIGIN, size=size, root=root))
+
+    # The first entries of every world are the same.
+    assert failure(judge(issued_at(size))) == "none"
+    assert failure(judge(issued_at(1))) == "ledger.root"
+
+
 def test_a_key_distrusted_later_leaves_a_certificate_valid_but_not_current():
     report = judge(trust=WORLD.distrusting_from(WORLD.index + 1))
 
@@ -365,9 +406,32 @@ def test_a_report_speaks_only_after_the_last_check():
     for report in (judge(), judge(trust=None), judge(data=b"x")):
         assert len(report.checks) == len(CHECKS)
         lines = report.summary().splitlines()
-        assert lines[len(CHECKS)].split()[0].strip(":;") in ("VALID", "INVALID", "UNDECIDED")
-        assert lines[-1].startswith("Limits: No signature shows that copies elsewhere are gone.")
-        assert lines[-2].startswith("Not checked: ")
+        assert lines[len(CHECKS)].startswith("Not checked: ")
+        assert lines[-2].startswith("Limits: No signature shows that copies elsewhere are gone.")
+        assert lines[-1].split()[0].strip(":;") in ("VALID", "INVALID", "UNDECIDED")
+
+
+@pytest.mark.parametrize(
+    ("deletion", "words"),
+    [
+        (outcome(), "class certified: epsilon {epsilon}, delta 0.000001"),
+        (exact_outcome(), "class exact"),
+        (exact_outcome(selected_heads=()), "class exact: no head was replaced"),
+        (empirical_outcome(), "class empirical: measured, no privacy loss is stated"),
+    ],
+)
+def test_the_last_line_names_what_was_found_valid(deletion, words):
+    world = make_world(deletion)
+    epsilon = world.statement.predicate.guarantee.epsilon
+
+    last = judge(world).summary().splitlines()[-1]
+
+    assert last.endswith(f"level LOGGED; {words.format(epsilon=epsilon)}")
+
+
+def test_the_last_line_of_what_is_not_valid_names_no_class():
+    for report in (judge(trust=None), judge(make_world(issuer="Another Clinic"))):
+        assert "class" not in report.summary().splitlines()[-1]
 
 
 def test_the_worst_exit_code_speaks():
@@ -385,46 +449,6 @@ def test_a_level_without_its_input_is_misuse(level):
 
 
 # --- beside the base level -----------------------------------------------------------------
-
-
-def model_folder(tmp_path, world_files):
-    folder = tmp_path / "model"
-    for path, content in world_files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
-    return folder
-
-
-@pytest.fixture
-def with_model(tmp_path):
-    files = {"model.json": b"{}", "heads/audio.safetensors": b"weights"}
-    digests = tuple(
-        FileDigest(path=path, sha256=sha256_hex(content)) for path, content in files.items()
-    )
-    return make_world(outcome(model_after=digests)), model_folder(tmp_path, files)
-
-
-def test_the_released_model_matches_its_certificate(with_model):
-    world, folder = with_model
-
-    report = judge(world, model_dir=folder, require="ARTIFACTS")
-
-    assert (report.exit_code, report.level_reached) == (0, "LOGGED+ARTIFACTS")
-
-
-def test_a_model_with_a_file_changed_added_or_missing_does_not(with_model, tmp_path):
-    world, folder = with_model
-    (folder / "model.json").write_bytes(b"[]")
-    assert failure(judge(world, model_dir=folder)) == "artifact.changed"
-    (folder / "model.json").write_bytes(b"{}")
-    (folder / "old.safetensors").write_bytes(b"x")
-    assert failure(judge(world, model_dir=folder)) == "artifact.extra"
-    (folder / "old.safetensors").unlink()
-    (folder / "model.json").unlink()
-    assert failure(judge(world, model_dir=folder)) == "artifact.missing"
-    (tmp_path / "elsewhere").write_bytes(b"{}")
-    (folder / "model.json").symlink_to(tmp_path / "elsewhere")
-    assert failure(judge(world, model_dir=folder)) == "artifact.changed"
 
 
 def test_the_receipt_opens_the_certificate():

@@ -1,0 +1,256 @@
+"""With the model at hand: its files, policy and heads have to say what the certificate says."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mbd.canonical.digest import sha256_hex
+from mbd.canonical.json import dumps
+from mbd.errors import DataError
+from mbd.values import FileDigest, parse_availability
+from mbd.verify import Report, verify_bundle
+from mbd.verify.head_file import read_head
+from tests.certificate.samples import HEADS, exact_outcome, head, outcome
+from tests.verify.world import LATER, World, make_world
+
+D, K = 4, 2
+STEPS = 2**17  # sigma / grid of the samples
+SELECTED = ("audio", "audio+text")
+
+
+def small(name: str, **changes: Any):
+    return head(name, **{"dimension": D, "outputs": K, **changes})
+
+
+def policy(**changes: Any) -> dict[str, Any]:
+    """As training writes it, as far as the verifier reads it."""
+    heads = {
+        name: {
+            "constants": {
+                "head": name,
+                "dimension": D,
+                "outputs": K,
+                "sigma": 2.0**-13,
+                "grid": 2.0**-30,
+                "scale": {"feature_bits": 11, "target_bits": 12, "strong_convexity": 0.25},
+            },
+            "featureMap": {},
+        }
+        for name in HEADS
+    }
+    blocks = [
+        {
+            "name": name,
+            "kind": "head",
+            "cohorts": ["revocable"],
+            "modalities": sorted(parse_availability(name)),
+        }
+        for name in HEADS
+    ]
+    core = {
+        "name": "core",
+        "kind": "core",
+        "cohorts": ["foundation"],
+        "modalities": ["audio", "text"],
+    }
+    modalities = [{"name": name, "width": 3, "derivedFrom": []} for name in ("audio", "text")]
+    return {
+        "schema": "urn:mbd:policy:v1",
+        "dataset": {"name": "small", "modalities": modalities},
+        "heads": heads,
+        "provenance": [core, *blocks],
+        **changes,
+    }
+
+
+def head_bytes(steps: int, shape: tuple[int, int] = (D, K)) -> bytes:
+    """A head in safetensors: eight bytes of length, header, one number, weights."""
+    size = 8 * shape[0] * shape[1]
+    header = {
+        "noise_steps": {"dtype": "I64", "shape": [1], "data_offsets": [0, 8]},
+        "weights": {"dtype": "I64", "shape": list(shape), "data_offsets": [8, 8 + size]},
+    }
+    text = json.dumps(header).encode() + b"  "
+    return struct.pack("<Q", len(text)) + text + struct.pack("<q", steps) + bytes(size)
+
+
+def files(steps: dict[str, int] | None = None, **changes: Any) -> dict[str, bytes]:
+    noise = dict.fromkeys(HEADS, STEPS) | (steps or {})
+    made = {f"heads/{name}.safetensors": head_bytes(noise[name]) for name in HEADS}
+    return {"policy.json": dumps(policy(**changes)), **made}
+
+
+def issued(tmp_path: Path, content: dict[str, bytes], *, exact: bool = False, **changes: Any):
+    """A certificate about these files, and the folder that holds them."""
+    digests = tuple(FileDigest(path=p, sha256=sha256_hex(c)) for p, c in content.items())
+    folder = tmp_path / "model"
+    for path, data in content.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    if exact:
+        return make_world(exact_outcome(model_after=digests, **changes)), folder
+    made = {"heads": tuple(small(name) for name in SELECTED), **changes}
+    return make_world(outcome(model_after=digests, **made)), folder
+
+
+def judge(made: tuple[World, Path]) -> Report:
+    world, folder = made
+    return verify_bundle(world.data, world.trust, now=LATER, model_dir=folder, require="ARTIFACTS")
+
+
+def code(report: Report) -> str:
+    found = report.first_failed
+    assert (report.exit_code == 1) == (found is not None)
+    return found.code if found else "none"
+
+
+NOISELESS = dict.fromkeys(SELECTED, 0)
+
+
+def test_the_released_model_matches_its_certificate(tmp_path):
+    report = judge(issued(tmp_path, files()))
+
+    assert (report.exit_code, report.level_reached) == (0, "LOGGED+ARTIFACTS")
+
+
+def test_an_exact_release_matches_its_certificate_beside_noised_heads(tmp_path):
+    report = judge(issued(tmp_path, files(NOISELESS), exact=True))
+
+    assert (report.exit_code, report.level_reached) == (0, "LOGGED+ARTIFACTS")
+
+
+def test_a_model_that_nothing_was_selected_in_may_carry_noise(tmp_path):
+    made = issued(tmp_path, files(), exact=True, selected_heads=())
+
+    assert judge(made).exit_code == 0
+
+
+def test_a_model_with_a_file_changed_added_or_missing_does_not(tmp_path):
+    world, folder = issued(tmp_path, files())
+    kept = (folder / "policy.json").read_bytes()
+    (folder / "policy.json").write_bytes(b"[]")
+    assert code(judge((world, folder))) == "artifact.changed"
+    (folder / "policy.json").write_bytes(kept)
+    (folder / "old.safetensors").write_bytes(b"x")
+    assert code(judge((world, folder))) == "artifact.extra"
+    (folder / "old.safetensors").unlink()
+    (folder / "policy.json").unlink()
+    assert code(judge((world, folder))) == "artifact.missing"
+    (tmp_path / "elsewhere").write_bytes(kept)
+    (folder / "policy.json").symlink_to(tmp_path / "elsewhere")
+    assert code(judge((world, folder))) == "artifact.changed"
+
+
+def test_exact_of_a_model_with_noise_is_refused(tmp_path):
+    assert code(judge(issued(tmp_path, files(), exact=True))) == "artifact.noise"
+
+
+@pytest.mark.parametrize("steps", [0, STEPS // 2, STEPS + 1])
+def test_certified_of_a_head_without_its_noise_is_refused(tmp_path, steps):
+    assert code(judge(issued(tmp_path, files({"audio": steps})))) == "artifact.noise"
+
+
+def test_a_head_that_was_not_selected_has_no_noise_of_its_own(tmp_path):
+    assert code(judge(issued(tmp_path, files({"text": 5})))) == "artifact.noise"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strong_convexity": 2.0**60, "sensitivity": 1e-20},
+        {"sigma": 2.0**-3},
+        {"grid": 2.0**-31},
+        {"dimension": 5},
+        {"outputs": 1},
+    ],
+)
+def test_a_constant_other_than_the_policys_is_refused(tmp_path, changes):
+    heads = (small("audio", **changes), small("audio+text"))
+
+    assert code(judge(issued(tmp_path, files(), heads=heads))) == "policy.parameters"
+
+
+def test_a_head_of_another_shape_is_refused(tmp_path):
+    content = {**files(), "heads/text.safetensors": head_bytes(STEPS, (D, 1))}
+
+    assert code(judge(issued(tmp_path, content))) == "artifact.head"
+
+
+def changed(name: str, change) -> dict[str, Any]:
+    made = policy()[name]
+    change(made)
+    return {name: made}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (changed("heads", lambda heads: heads.pop("text")), "policy.heads"),
+        (changed("dataset", lambda d: d["modalities"].pop(0)), "policy.cascade"),
+        (
+            changed("dataset", lambda d: d["modalities"][1].update(derivedFrom=["audio"])),
+            "policy.cascade",
+        ),
+        (changed("provenance", lambda blocks: blocks.pop()), "policy.provenance"),
+        (changed("provenance", lambda b: b[1].update(modalities=[])), "policy.provenance"),
+        (
+            changed(
+                "provenance",
+                lambda b: b[0].update(cohorts=["calibration", "foundation", "revocable"]),
+            ),
+            "policy.provenance",
+        ),
+        ({"heads": 3}, "policy.invalid"),
+        ({"schema": "urn:something:else"}, "policy.invalid"),
+    ],
+)
+def test_a_policy_that_refutes_the_claim_is_named(tmp_path, changes, expected):
+    assert code(judge(issued(tmp_path, files(**changes)))) == expected
+
+
+def test_a_policy_of_a_newer_version_is_undecided(tmp_path):
+    report = judge(issued(tmp_path, files(schema="urn:mbd:policy:v2")))
+
+    assert report.exit_code == 3
+
+
+def test_nothing_but_the_two_tensors_of_a_head_is_read_as_one(tmp_path):
+    path, good = tmp_path / "audio.safetensors", head_bytes(7)
+    path.write_bytes(good)
+    assert read_head(path).noise_steps == 7
+    for bad in (
+        b"",
+        good[:-1],
+        good + b"x",
+        struct.pack("<Q", 1 << 62) + good[8:],
+        good.replace(b"I64", b"F64"),
+        good.replace(b"weights", b"weighty"),
+        good.replace(b"[0, 8]", b"[8, 8]"),
+        good.replace(b"[1]", b"[0]"),
+        good.replace(b"[4, 2]", b"[2]   "),
+        head_bytes(-1),
+    ):
+        path.write_bytes(bad)
+        with pytest.raises(DataError):
+            read_head(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(position=st.integers(0, len(head_bytes(7)) - 1), value=st.integers(0, 255))
+def test_any_bytes_are_a_head_or_refused(tmp_path, position, value):
+    content = bytearray(head_bytes(7))
+    content[position] = value
+    path = tmp_path / "audio.safetensors"
+    path.write_bytes(bytes(content))
+    try:
+        found = read_head(path)
+    except DataError:
+        return
+    assert (found.dimension * found.outputs, found.noise_steps >= 0) == (D * K, True)
