@@ -19,6 +19,7 @@ from typing import Any
 
 from mbd.canonical.json import dumps, loads_strict
 from mbd.certificate.bundle import Bundle
+from mbd.certificate.scope import out_of_scope, store_row
 from mbd.data.erasure import ErasePlan, build_needles, erase, plan_erasure
 from mbd.data.needles import Needles, scan
 from mbd.database import models, pointers, suppressions
@@ -47,20 +48,6 @@ from mbd.workspace.files import storage_errors, write_atomically
 
 ERASE_FILE = "erase.json"
 NEEDLES_FILE = "needles.json"
-
-OUT_OF_SCOPE = (
-    (
-        "suppression list and request journal",
-        "keyed hashes of subject and channel are retained, so that the channel stays off",
-    ),
-    ("backups and file-system snapshots", "made outside this program, which cannot reach them"),
-    ("storage below the file system", "journals and worn flash blocks may keep old bytes"),
-    (
-        "copies of earlier models and their predictions",
-        "whoever holds a release from before holds what it learned",
-    ),
-    ("labels", "people who gave them may have perceived the channel"),
-)
 
 
 def finish_request(
@@ -256,16 +243,11 @@ def _scan(session: Session, request: Request) -> None:
 
 
 def _stores(released: bool) -> list[dict[str, str]]:
-    clean = "searched for the erased values: none found"
-    rows = [
-        ("records", "the subject's bucket was rewritten without the channel"),
-        ("prepared rows", "rows that used the channel were removed, the bucket rewritten"),
-    ]
+    """What was done to each store; reached only if the search found nothing."""
+    rows = [store_row("records", "rewritten"), store_row("prepared rows", "rewritten")]
     if released:
-        rows.append(("state", "the state before was destroyed"))
-        rows.append(("model", "the heads before were destroyed"))
-    rows.append(("journal and ledger", "values were never written there"))
-    return [{"store": name, "action": action, "scan": clean} for name, action in rows]
+        rows += [store_row("state", "replaced"), store_row("model", "replaced")]
+    return [*rows, store_row("journal and ledger", "never-held")]
 
 
 def _sign(session: Session, request: Request) -> None:
@@ -370,7 +352,7 @@ def outcome_of(session: Session, request: Request) -> DeletionOutcome:
         deleted_set=detail["deletedSet"],
         attempts=request.attempts,
         stores=tuple(detail["stores"]),
-        out_of_scope=tuple({"what": what, "reason": reason} for what, reason in OUT_OF_SCOPE),
+        out_of_scope=out_of_scope(),
     )
 
 
