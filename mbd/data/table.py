@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections import Counter
@@ -94,8 +95,8 @@ def read_csv(source: Path, problems: Problems) -> Table:
         DataError: Not UTF-8, no header, or a column name twice.
     """
     with _readable(source):
+        _check_text(source)
         names = _header(source)
-        _check_quotes(source)
 
         def skip(row: pa.csv.InvalidRow) -> str:
             problems.refuse(
@@ -142,13 +143,22 @@ def _header(source: Path) -> list[str]:
     return names
 
 
-def _check_quotes(source: Path) -> None:
-    """Refuse a quotation that never ends: it would swallow every row after it."""
+def _check_text(source: Path) -> None:
+    """Refuse what the parser would read as something else.
+
+    A quotation that never ends swallows every row after it; in a row of the wrong number of
+    cells, bytes that are no text go unnoticed.
+    """
+    decoder, quotes = codecs.getincrementaldecoder("utf-8")(), 0
     with source.open("rb") as stream:
-        count = sum(block.count(b'"') for block in iter(lambda: stream.read(1 << 20), b""))
-    if count % 2:
-        raise DataError(f"{source}: an odd number of quotation marks: one is not closed",
-                        field="SRC")  # fmt: skip
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            decoder.decode(block)
+            quotes += block.count(b'"')
+    decoder.decode(b"", final=True)
+    if quotes % 2:
+        raise DataError(
+            f"{source}: an odd number of quotation marks: one is not closed", field="SRC"
+        )
 
 
 def _check_names(source: Path, names: list[str]) -> None:
@@ -166,7 +176,7 @@ def _readable(source: Path) -> Iterator[None]:
         try:
             yield
         except UnicodeDecodeError as error:
-            raise DataError(f"{source} is not UTF-8: {error}", field="SRC") from error
+            raise DataError(f"{source} is not UTF-8: {error.reason}", field="SRC") from error
         except (pa.ArrowException, csv.Error, ValueError) as error:
             raise DataError(
                 f"{source} cannot be read: {error}", code="data.unreadable", field="SRC"
