@@ -39,6 +39,8 @@ class Problems:
 
     def __init__(self) -> None:
         self.found: list[Problem] = []
+        self.refused: set[str] = set()
+        """Records at fault in what refuses the import."""
         self._first: DataError | None = None
 
     def refuse(self, record: str | None, field: str, reason: str) -> None:
@@ -79,4 +81,6 @@ class Problems:
 
     def _refuse(self, problem: Problem, error: DataError) -> None:
         self.found.append(problem)
+        if problem.record is not None:
+            self.refused.add(problem.record)
         self._first = self._first or error

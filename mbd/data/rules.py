@@ -215,6 +215,8 @@ def _imported(
     """The rows that can be records; the others are noted as dropped."""
     kept: list[int] = []
     for row, record in enumerate(ids):
+        if record in problems.refused:
+            continue  # one reason is enough, and there will be no import
         if splits[row] is None:
             problems.drop(record, "split", "its split value is neither train, valid nor test")
         elif np.isnan(labels[row]):
