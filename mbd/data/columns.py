@@ -52,7 +52,7 @@ def records_to_parquet(records: Records, modalities: Iterable[str]) -> bytes:
 
 def records_from_parquet(content: bytes, modalities: Iterable[str]) -> Records:
     """Inverse of `records_to_parquet`; arrays are read-only views of the file's bytes."""
-    table = pq.read_table(pa.BufferReader(content), use_threads=False)
+    table = parquet_to_table(content)
     record_ids, subjects, cohorts, splits = _keys(table)
     names = tuple(modalities)
     return Records(
@@ -69,7 +69,7 @@ def records_from_parquet(content: bytes, modalities: Iterable[str]) -> Records:
 def outline_from_parquet(content: bytes, modalities: Sequence[str]) -> Outline:
     """Who and what is in a file, without decoding a feature."""
     wanted = [*_KEYS, *(f"{name}.steps" for name in modalities)]
-    table = pq.read_table(pa.BufferReader(content), columns=wanted, use_threads=False)
+    table = parquet_to_table(content, wanted)
     flags = [
         table.column(f"{name}.steps").is_valid().to_numpy(zero_copy_only=False)
         if table.num_rows
@@ -89,6 +89,15 @@ def table_to_parquet(table: pa.Table) -> bytes:
     pq.write_table(table, sink, compression="NONE", use_dictionary=False, write_statistics=False)
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def parquet_to_table(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """Inverse of `table_to_parquet`, or some columns of it.
+
+    Without `pq.read_table`, whose threads now and then abort a process that ends right after.
+    """
+    reader = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+    return reader.read(columns=columns, use_threads=False)
 
 
 def sequence_bytes(value: Sequence2D) -> bytes:

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mbd.data.buckets import MANIFEST, BucketFolder, NewBucket, keyed_bucket
-from mbd.data.columns import binary_buffer, table_to_parquet
+from mbd.data.columns import binary_buffer, parquet_to_table, table_to_parquet
 from mbd.errors import DataError, NotFoundError
 
 
@@ -193,7 +192,21 @@ class PreparedStore:
 
     def write_bucket(self, bucket: int, rows: Bucket) -> None:
         """Make `rows` all that a bucket holds; the old file is unlinked."""
-        self._folder.commit([(bucket, _new_bucket(rows, bucket, self._key, self._folder.count))])
+        self.write_buckets([(bucket, rows)])
+
+    def write_buckets(self, buckets: Iterable[tuple[int, Bucket]]) -> None:
+        """Replace some buckets, all at once or none of them.
+
+        Raises:
+            DataError: A row is in the wrong bucket; nothing changed.
+            StorageError: The disk refused; the old rows stay in force.
+        """
+        count = self._folder.count
+        self._folder.commit((b, _new_bucket(rows, b, self._key, count)) for b, rows in buckets)
+
+    def add(self, parts: Iterable[tuple[int, Bucket]]) -> None:
+        """Hold more rows, all or none; each bucket at most once. Raises as `write_buckets`."""
+        self.write_buckets((b, _joined(self.read_bucket(b), rows)) for b, rows in parts)
 
     def sweep(self) -> list[Path]:
         """Remove what a killed writer left; returns the files removed."""
@@ -206,6 +219,12 @@ class PreparedStore:
             for head, rows in found.items():
                 leaves += (_row_digest(head, rows, index) for index in range(len(rows)))
         return hashlib.sha256(b"".join(sorted(leaves))).hexdigest()
+
+
+def _joined(held: Bucket, more: Bucket) -> Bucket:
+    """The rows of both, head by head."""
+    parts = {name: [b[name] for b in (held, more) if name in b] for name in {*held, *more}}
+    return {name: PreparedRows.concat(found) for name, found in parts.items()}
 
 
 def _row_digest(head: str, rows: PreparedRows, index: int) -> bytes:
@@ -251,7 +270,7 @@ def _binary(blocks: list[npt.NDArray[Any]]) -> pa.Array:
 
 def _decode(content: bytes) -> dict[str, PreparedRows]:
     """Inverse of `_encode`."""
-    table = pq.read_table(pa.BufferReader(content), use_threads=False)
+    table = parquet_to_table(content)
     names = table.column("head").to_pylist()
     record_ids = table.column("record_id").to_pylist()
     subjects = table.column("subject").to_pylist()
