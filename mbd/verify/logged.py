@@ -5,7 +5,7 @@ Here `certificate` and `ledger`, which know nothing of each other, are joined.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from mbd.certificate.fields import parse_time
 from mbd.errors import IntegrityError
@@ -100,16 +100,17 @@ def time_window(case: Case) -> str:
                 f"{name} {(logged - moment).days} days before it was logged at {case.entry.time}",
                 code="time.backdated",
             )
-    return (
-        f"logged at {case.entry.time}, {_delay(logged - issued)} after issuing; "
-        f"completed on {predicate.request.completed_on}"
+    days = (logged.date() - date.fromisoformat(predicate.request.completed_on)).days
+    return f"logged at {case.entry.time}, {_delay(logged - issued)} issuing; " + (
+        "completed that day" if days == 0 else f"completed {days} days before"
     )
 
 
 def _delay(delay: timedelta) -> str:
-    """Like '3 s' or '2 days 4:05:06'; nothing negative, which is the clocks' difference."""
-    seconds = max(0, round(delay.total_seconds()))
-    return f"{seconds} s" if seconds < 600 else str(timedelta(seconds=seconds)).replace(",", "")
+    """Like 'within a minute of' or '2 days 4:05:06 after'; before is the clocks' difference."""
+    if delay < timedelta(minutes=1):
+        return "within a minute of"
+    return f"{timedelta(seconds=round(delay.total_seconds()))} after".replace(",", "")
 
 
 def key_at_index(case: Case) -> str:
