@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert
 from mbd.database.tables import pointer
 from mbd.errors import DataError
 
-NAMES = ("model", "state")
+NAMES = ("model", "state", "restore")
 _GENERATION = "generation"
 
 

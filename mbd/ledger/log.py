@@ -128,6 +128,24 @@ class Log:
             raise NotFoundError("the ledger has no checkpoint yet", code="log.unpublished")
         return self._open(note)
 
+    def remembered(self) -> Checkpoint | None:
+        """The last checkpoint that this machine signed for the log; None if it never did.
+
+        Raises:
+            IntegrityError: The memory is damaged.
+        """
+        note = self.memory.read()
+        return None if note is None else self._open(note)
+
+    def refuse_older(self) -> None:
+        """Return if the database goes on from everything that was signed; writes nothing.
+
+        Raises:
+            IntegrityError: It is older than what was signed, or altered (`log.rolled_back`).
+        """
+        with self.database.read() as connection:
+            self._refuse_rollback(connection, log_size(connection))
+
     def proof_bundle(self, index: int) -> str:
         """The tlog-proof text of an entry under the newest checkpoint.
 
@@ -205,6 +223,7 @@ def _rolled_back(detail: str) -> IntegrityError:
     return IntegrityError(
         f"the ledger is not a continuation of what was signed before: {detail}",
         code="log.rolled_back",
-        hint="an older ledger.db was restored, or this one was altered: put the newest one back. "
-        "If it is lost, start a new workspace; this log must not be signed again",
+        hint="an older ledger.db was put back, or this one was altered. Put the newest one back; "
+        "data and models of an older backup come back with `mbd restore`, which keeps the ledger. "
+        "If the newest is lost, start a new workspace: this log must not be signed again",
     )
