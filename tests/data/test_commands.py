@@ -79,7 +79,7 @@ def test_an_import_does_not_take_what_was_revoked(mbd, tmp_path):
         open_session(open_workspace(tmp_path / "service"), write=True) as session,
         session.database.transaction() as connection,
     ):
-        suppressions.add(connection, session.key, "ann", "audio", datetime.now(UTC))
+        suppressions.add(connection, session.key, "ann", "audio", datetime.now(UTC), "one")
 
     code, taken = mbd("data", "import", tmp_path / "a.npz", "--spec", tmp_path / "a.toml")
 

@@ -192,6 +192,15 @@ def test_broken_pickles_are_refused(tmp_path, content):
         load(tmp_path, content)
 
 
+def test_memory_that_the_file_cannot_fill_is_not_reserved(tmp_path):
+    for content, words in [
+        (b"\x80\x04\x95" + struct.pack("<Q", 1 << 30) + b"K\x01.", "frame of"),
+        (b"\x80\x02K\x01r" + struct.pack("<I", 1 << 27) + b".", "named before"),
+    ]:
+        with pytest.raises(DataError, match=words):
+            load(tmp_path, content)
+
+
 def test_a_list_in_itself_does_no_harm(tmp_path):
     found = load(tmp_path, b"\x80\x04]\x94h\x00a.")
 
