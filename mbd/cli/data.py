@@ -8,6 +8,7 @@ import click
 
 from mbd.cli.context import session_here
 from mbd.cli.output import emit, json_option, note, table
+from mbd.cli.scan import scan
 from mbd.cli.source import GRAMMAR, problems_text, reading, source_options, validation
 from mbd.errors import NotFoundError
 from mbd.values import COHORTS
@@ -25,6 +26,9 @@ _LISTED = 100  # dropped records and bad values listed one by one
 @click.group()
 def data() -> None:
     """Generate, import and look at data."""
+
+
+data.add_command(scan)
 
 
 @data.command(epilog="Example: mbd data synth --users 60 --records 1200 --seed 0")
@@ -59,6 +63,35 @@ def import_(ctx: click.Context, /, as_json: bool, **source: Any) -> None:
     _take_in(
         ctx, "data import", found.records, found.schema, found.dropped, found.bad_values, as_json
     )
+
+
+@data.command(epilog="Example: mbd data add monday.csv --spec mosi.toml")
+@source_options
+@json_option
+@click.pass_context
+def add(ctx: click.Context, /, as_json: bool, **source: Any) -> None:
+    """Import more records of the same data set, and let the model learn them.
+
+    Heads learn by adding to the state: no training again, and the state is bit for bit that of
+    a model which had them from the start under its policy. Records that were imported without
+    being learned are learned along. Revoked channels are not taken. `mbd data import --help`
+    explains SRC and the spec.
+    """
+    from mbd.data.sources import import_source
+    from mbd.workflows.grow import add_data
+
+    found = import_source(reading(**source))
+    with session_here(ctx, write=True) as session:
+        added = add_data(session, found.records, found.schema)
+        payload = {
+            **_describe(added.intake.store, session.suppressions),
+            **_losses(added.intake, found.dropped, found.bad_values),
+            "learned": added.learned,
+            "model": added.model,
+            "state": added.state,
+        }
+    emit("data add", payload, as_json, f"{_as_text(payload)}\n\n{_learned(payload)}")
+    _note_losses(payload)
 
 
 @data.command(epilog="Example: mbd data validate features.csv --spec spec.toml")
@@ -133,7 +166,8 @@ def show(ctx: click.Context, user: str, as_json: bool) -> None:
         store = session.store()
         held = store.read(subjects=[user], suppressions=session.suppressions)
         revoked = [m for m in store.schema.names if session.suppressions.blocks(user, m)]
-        if not len(held) and not revoked:
+        granted = [m for m in store.schema.names if session.suppressions.granted(user, m)]
+        if not len(held) and not revoked and not granted:
             raise NotFoundError(
                 f"no user {user!r}", field="--user", hint="`mbd data subjects` lists them"
             )
@@ -141,6 +175,7 @@ def show(ctx: click.Context, user: str, as_json: bool) -> None:
             "user": user,
             "cohort": store.schema.cohorts.cohort_of(user),
             "revoked": revoked,
+            "granted": granted,
             "records": [_record(held, index) for index in range(len(held))],
             "models": session.models_using(user),
         }
@@ -166,12 +201,20 @@ def _take_in(
             **_describe(taken.store, session.suppressions),
             **_losses(taken, dropped, bad_values),
         }
+        unlearned = session.find_model() is not None
     emit(command, payload, as_json, _as_text(payload))
-    if payload["droppedCount"] or payload["badValuesCount"] or taken.suppressed:
+    _note_losses(payload)
+    if unlearned:
+        note("the model did not learn this: `mbd train` or the next `mbd data add` does")
+
+
+def _note_losses(payload: dict[str, Any]) -> None:
+    """Say what was not taken, if anything."""
+    if payload["droppedCount"] or payload["badValuesCount"] or payload["suppressed"]:
         note(
             f"dropped {payload['droppedCount']} records; "
             f"{payload['badValuesCount']} channels absent for a bad value; "
-            f"{taken.suppressed} channels not taken: revoked"
+            f"{payload['suppressed']} channels not taken: revoked"
         )
 
 
@@ -226,6 +269,13 @@ def _as_text(payload: dict[str, Any]) -> str:
     )
 
 
+def _learned(payload: dict[str, Any]) -> str:
+    rows = list(payload["learned"].items())
+    if not rows:
+        return "There was nothing to learn." if payload["model"] else "There is no model yet."
+    return table(("head", "rows learned"), rows) + f"\n\nModel {payload['model']} is in service."
+
+
 def _record(held: Records, index: int) -> dict[str, Any]:
     return {
         "record": held.record_ids[index],
@@ -245,5 +295,6 @@ def _person(payload: dict[str, Any]) -> str:
     return (
         f"{payload['user']}: {payload['cohort']}, {len(rows)} records\n"
         f"revoked             {', '.join(payload['revoked']) or 'nothing'}\n"
+        f"granted again       {', '.join(payload['granted']) or 'nothing'}\n"
         f"models that learned {', '.join(models) or 'none'}\n\n" + table(header, rows)
     )
