@@ -1,6 +1,7 @@
 """Which modality of whom may not be used any more, whatever arrives.
 
-The list is retained for as long as the service runs, so it holds keyed hashes only.
+The list is retained for as long as the service runs, so it holds keyed hashes only. It is a
+history: what was lifted stays in it, because a certificate stands on it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ import hmac
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from mbd.canonical.times import timestamp
 from mbd.database.tables import suppression
@@ -37,42 +37,62 @@ class Suppressions:
 
     key: bytes
     hashes: frozenset[str]
+    lifted: frozenset[str] = frozenset()
+    """What was suppressed once, and may be used again if it arrived since."""
 
     def blocks(self, subject: str, modality: str) -> bool:
         """Whether this modality of this subject must be treated as absent."""
         return bool(self.hashes) and _hash(self.key, subject, modality) in self.hashes
+
+    def granted(self, subject: str, modality: str) -> bool:
+        """Whether this modality of this subject was revoked, and granted again."""
+        return bool(self.lifted) and _hash(self.key, subject, modality) in self.lifted
 
 
 def add(
     connection: Connection, key: bytes, subject: str, modality: str, at: datetime, request_id: str
 ) -> None:
     """Suppress from now on; again is fine and keeps the first time and request."""
+    if find(connection, key, subject, modality) is not None:
+        return
     hashed = _hash(key, subject, modality)
     row = {"key_hash": hashed, "at": timestamp(at), "request_id": request_id}
-    connection.execute(insert(suppression).values(row).on_conflict_do_nothing())
+    connection.execute(insert(suppression).values(row))
+
+
+def lift(connection: Connection, key: bytes, subject: str, modality: str, at: datetime) -> bool:
+    """Let what arrives from now on be used again; False if it is not suppressed."""
+    statement = update(suppression).where(*_in_force(key, subject, modality))
+    changed = connection.execute(statement.values(lifted_at=timestamp(at)))
+    return bool(changed.rowcount)
 
 
 def remove_of(connection: Connection, request_id: str) -> None:
-    """Lift what this request suppressed: it was cancelled."""
+    """Take back what this request suppressed: it was cancelled."""
     connection.execute(delete(suppression).where(suppression.c.request_id == request_id))
 
 
 def find(connection: Connection, key: bytes, subject: str, modality: str) -> str | None:
-    """The request that suppressed this modality of this subject, if one did."""
-    hashed = _hash(key, subject, modality)
-    query = select(suppression.c.request_id).where(suppression.c.key_hash == hashed)
+    """The request that suppressed this modality of this subject, if it is suppressed."""
+    query = select(suppression.c.request_id).where(*_in_force(key, subject, modality))
     return connection.execute(query).scalar()
 
 
 def requests(connection: Connection) -> frozenset[str]:
-    """Every request that something is suppressed for."""
+    """Every request that something was suppressed for, in force or lifted since."""
     return frozenset(connection.execute(select(suppression.c.request_id)).scalars())
 
 
 def load(connection: Connection, key: bytes) -> Suppressions:
     """The whole list."""
-    hashes = connection.execute(select(suppression.c.key_hash)).scalars()
-    return Suppressions(key, frozenset(hashes))
+    found = connection.execute(select(suppression.c.key_hash, suppression.c.lifted_at)).all()
+    hashes = frozenset(hashed for hashed, lifted_at in found if lifted_at is None)
+    return Suppressions(key, hashes, frozenset(hashed for hashed, _ in found) - hashes)
+
+
+def _in_force(key: bytes, subject: str, modality: str) -> tuple[ColumnElement[bool], ...]:
+    hashed = _hash(key, subject, modality)
+    return (suppression.c.key_hash == hashed, suppression.c.lifted_at.is_(None))
 
 
 def _hash(key: bytes, subject: str, modality: str) -> str:

@@ -89,11 +89,13 @@ suppression = Table(
     "suppression",
     metadata,
     Column("key_hash", String(64), primary_key=True),
+    Column("request_id", ForeignKey("request.request_id"), primary_key=True),
     Column("at", String(20), nullable=False),
-    Column("request_id", ForeignKey("request.request_id"), nullable=False),
+    Column("lifted_at", String(20)),
     Index("suppression_request", "request_id"),
 )
-"""Keyed hashes of (subject, modality) that may not be used any more, and who asked first."""
+"""Keyed hashes of (subject, modality) that were revoked, and by which request. In force until
+consent is granted again; one of a channel at most."""
 
 pointer = Table(
     "pointer",

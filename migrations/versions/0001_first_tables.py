@@ -69,8 +69,11 @@ def _service_tables() -> None:
     op.create_table(
         "suppression",
         sa.Column("key_hash", sa.String(64), primary_key=True),
+        sa.Column(
+            "request_id", sa.String(64), sa.ForeignKey("request.request_id"), primary_key=True
+        ),
         sa.Column("at", sa.String(20), nullable=False),
-        sa.Column("request_id", sa.String(64), sa.ForeignKey("request.request_id"), nullable=False),
+        sa.Column("lifted_at", sa.String(20)),
     )
     op.create_index("suppression_request", "suppression", ["request_id"])
     op.create_table(
