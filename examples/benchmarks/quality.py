@@ -39,7 +39,8 @@ from mbd.training.settings import CoreSettings
 from mbd.values import Availability, availability_name, nonempty_subsets
 from mbd.workflows.design import Design, DesignOptions, design_model
 from mbd.workflows.model import present, targets_of
-from mbd.workflows.rows import contributions, learning_rows, prepare, sum_states
+from mbd.workflows.rows import learning_rows, prepare
+from mbd.workflows.sums import contributions, sum_states
 from mbd.workspace.settings import HeadSettings, Settings
 
 Floats = npt.NDArray[np.float64]

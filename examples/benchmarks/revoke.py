@@ -32,8 +32,8 @@ from mbd.training.settings import CoreSettings
 from mbd.workflows.initialise import initialise
 from mbd.workflows.opening import open_session
 from mbd.workflows.revoke import RevocationRequest, revoke_modality
-from mbd.workflows.rows import contributions, sum_states
 from mbd.workflows.session import Session
+from mbd.workflows.sums import contributions, sum_states
 from mbd.workflows.train import TrainOptions, train_model
 from mbd.workspace.layout import Workspace
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mbd.data.buckets import MANIFEST
+from mbd.data.columns import Outline
 from mbd.data.records import Records, Suppressions
 from mbd.data.rules import Dropped
 from mbd.data.schema import DatasetSchema
@@ -33,8 +35,18 @@ def take_in(
     records: Records,
     schema: DatasetSchema,
     suppressions: Suppressions | None = None,
+    before: Callable[[Records, Sequence[Outline]], None] = lambda kept, held: None,
 ) -> Intake:
     """Hold `records` in the store at `folder`, without any channel that is suppressed.
+
+    Args:
+        folder: Where the store is, or will be.
+        key: The workspace key.
+        records: What arrives.
+        schema: What the records are.
+        suppressions: What may not be taken.
+        before: Called with what is going to join a store that exists, and what that holds,
+            when all of it is found good and nothing has changed yet.
 
     Raises:
         DataError: The records cannot be held; names record and field. Nothing changed.
@@ -55,8 +67,7 @@ def take_in(
         _check_same(store.schema, schema)
         known = {one.user for one in store.subjects()} if any(schema.cohorts.listed()) else set()
         _check_listed(schema, known | set(records.subjects))
-        if len(kept):
-            store.add(kept)
+        store.add(kept, partial(before, kept))
     else:
         _check_listed(schema, set(records.subjects))
         store = Store.create(folder, schema, kept, key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mbd.canonical.tree import empty_root, leaf_hash, tree_root
@@ -190,8 +190,14 @@ class Store:
         """What is held, in numbers, after suppression."""
         return describe(self.schema, (outline for _, outline in self.outlines()), suppressions)
 
-    def add(self, records: Records) -> None:
+    def add(
+        self, records: Records, before: Callable[[Sequence[Outline]], None] = lambda held: None
+    ) -> None:
         """Hold more records of the same schema.
+
+        Args:
+            records: What to hold; see `check_records`.
+            before: Called with what is held when they are found good and nothing has changed.
 
         Raises:
             DataError: They contradict themselves, the schema, or a subject's cohort.
@@ -214,7 +220,9 @@ class Store:
                     f"subject {subject!r} is in two cohorts: {cohorts[subject]} and {cohort}",
                     field="cohort",
                 )
-        self._add(records, len(held), len(cohorts.keys() | set(records.subjects)))
+        before(outlines)
+        if len(records):
+            self._add(records, len(held), len(cohorts.keys() | set(records.subjects)))
 
     def _add(self, records: Records, held: int, subjects: int) -> None:
         count = bucket_count(subjects, held + len(records))

@@ -1,17 +1,18 @@
 """What is current: named pointers, and a generation that grows when one moves.
 
-A running server compares the generation with the one it loaded.
+A running server compares the generation with the one it loaded. `growth` is set only while
+data is being added: whoever finds it finishes that.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from mbd.database.tables import pointer
 from mbd.errors import DataError
 
-NAMES = ("model", "state", "restore")
+NAMES = ("model", "state", "restore", "growth")
 _GENERATION = "generation"
 
 
@@ -26,6 +27,12 @@ def set(connection: Connection, name: str, value: str) -> None:
     _check(name)
     _write(connection, name, value)
     _write(connection, _GENERATION, str(generation(connection) + 1))
+
+
+def clear(connection: Connection, name: str) -> None:
+    """Make a pointer one that was never set; again is fine."""
+    _check(name)
+    connection.execute(delete(pointer).where(pointer.c.name == name))
 
 
 def generation(connection: Connection) -> int:

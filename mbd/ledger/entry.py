@@ -29,6 +29,7 @@ EntryType = Literal[
     "key-revoke",
     "supersede",
     "cancel",
+    "growth",
     "consent",
     "erasure",
 ]

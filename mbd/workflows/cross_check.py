@@ -1,61 +1,70 @@
 """The model against the ledger, the data store and a receipt: what an idle engine leaves wrong.
 
 A state that equals its rows proves nothing if the rows are those of before. So the policy is
-held against the one that was logged, the model against the last certificate, the state
-against what that certificate commits to, and every row against a record that may still be used.
+held against the one that was logged, the model against the last certificate or growth, the
+state against what that commits to, and every row against a record that may still be used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mbd.canonical.json import loads_strict
 from mbd.certificate.envelope import parse_envelope
 from mbd.certificate.receipt import Receipt
-from mbd.certificate.statement import Predicate, parse_statement
+from mbd.certificate.statement import parse_statement
 from mbd.data.prepared import PreparedRows
 from mbd.data.records import Records
 from mbd.database import models, suppressions
 from mbd.database.journal import Journal
+from mbd.errors import IntegrityError
 from mbd.ledger.entry import parse_entry
 from mbd.ledger.queries import Filter, LogEntry, body_of, find_entry, list_entries
 from mbd.signing.commitment import commit
 from mbd.values import Availability, parse_availability
 from mbd.workflows.current import CurrentModel
+from mbd.workflows.growth import STATE_AFTER
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import POLICY_FILE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Paper:
-    """A logged certificate of the current training run, the newest last."""
+    """What a certificate or a growth entry says of the model that came of it."""
 
-    index: int
-    predicate: Predicate
+    name: str
+    salts_of: str
+    """Under which id the salt of the state's commitment is kept."""
+    model_after: str
+    state_after: str
+    """Commitment to the state's digest."""
+    released: tuple[str, ...]
+    """Heads that got a release."""
+    exact: bool
+    """Whether that had no noise."""
 
 
 def papers_of(session: Session, model: CurrentModel) -> list[Paper]:
-    """Certificates logged since the model's policy; those whose body was erased are left out."""
+    """Certificates and growths since the model's policy, the newest last.
+
+    Those whose body was erased are left out.
+    """
     with session.database.read() as connection:
         since = models.policy_index(connection, model.snapshot.model_id)
         entries = [entry for entry in list_entries(connection, Filter()) if entry.index > since]
         bodies = {
             entry.index: body_of(connection, entry.index)
             for entry in entries
-            if entry.type == "certificate"
+            if entry.type in _READERS
         }
-    return [Paper(index, _predicate(body)) for index, body in bodies.items() if body is not None]
+    kinds = {entry.index: entry.type for entry in entries}
+    return [_READERS[kinds[i]](i, body) for i, body in bodies.items() if body is not None]
 
 
 def released_exactly(papers: Iterable[Paper]) -> Mapping[str, bool]:
-    """For each head that a certificate released: whether its latest release has no noise."""
-    latest: dict[str, bool] = {}
-    for paper in papers:
-        guarantee = paper.predicate.guarantee
-        for head in guarantee.selected_heads:
-            latest[head] = guarantee.guarantee_class == "exact"
-    return latest
+    """For each head released since training: whether its latest release has no noise."""
+    return {head: paper.exact for paper in papers for head in paper.released}
 
 
 def ledger_findings(
@@ -76,7 +85,7 @@ def ledger_findings(
     for certificate_id in unbacked:
         yield f"certificate {certificate_id}: no channel was switched off for it"
     if papers:
-        yield from _paper_findings(session, model, papers[-1].predicate, state_digest)
+        yield from _paper_findings(session, model, papers[-1], state_digest)
 
 
 def _is_backed(journal: Journal, entry: LogEntry, off: frozenset[str]) -> bool:
@@ -85,16 +94,15 @@ def _is_backed(journal: Journal, entry: LogEntry, off: frozenset[str]) -> bool:
 
 
 def _paper_findings(
-    session: Session, model: CurrentModel, latest: Predicate, state_digest: str
+    session: Session, model: CurrentModel, latest: Paper, state_digest: str
 ) -> Iterator[str]:
-    name = latest.certificate_id
-    if latest.deletion.model_after.digest != model.snapshot.digest:
-        yield f"the model is not the one that certificate {name} names"
-    salt = session.secrets.salts(name).get("stateAfter")
+    if latest.model_after != model.snapshot.digest:
+        yield f"the model is not the one that {latest.name} names"
+    salt = session.secrets.salts(latest.salts_of).get(STATE_AFTER)
     if salt is None:
         return  # the operator gave the opening away; the commitment cannot be checked here
-    if commit(salt, "stateAfter", state_digest) != latest.deletion.commitments.state_after:
-        yield f"the rebuilt state is not the one that certificate {name} commits to"
+    if commit(salt, STATE_AFTER, state_digest) != latest.state_after:
+        yield f"the rebuilt state is not the one that {latest.name} commits to"
 
 
 def data_findings(session: Session, model: CurrentModel) -> Iterator[str]:
@@ -161,6 +169,35 @@ def receipt_findings(session: Session, model: CurrentModel, receipt: Receipt) ->
             yield f"the receipt's {modality} is still in the rows of {', '.join(heads)}"
 
 
-def _predicate(body: bytes) -> Predicate:
+def _certificate(index: int, body: bytes) -> Paper:
     envelope = parse_envelope(loads_strict(body, max_bytes=1 << 24))
-    return parse_statement(envelope.payload).predicate
+    found = parse_statement(envelope.payload).predicate
+    return Paper(
+        name=f"certificate {found.certificate_id}",
+        salts_of=found.certificate_id,
+        model_after=found.deletion.model_after.digest,
+        state_after=found.deletion.commitments.state_after,
+        released=found.guarantee.selected_heads,
+        exact=found.guarantee.guarantee_class == "exact",
+    )
+
+
+def _growth(index: int, body: bytes) -> Paper:
+    found, name = loads_strict(body, max_bytes=1 << 20), f"ledger entry {index}"
+    try:
+        return Paper(
+            name=name,
+            salts_of=found["growthId"],
+            model_after=found["modelAfter"],
+            state_after=found[STATE_AFTER],
+            released=tuple(found["heads"]),
+            exact=False,
+        )
+    except (KeyError, TypeError) as error:
+        raise IntegrityError(f"{name} is not a growth", code="entry.body") from error
+
+
+_READERS: Mapping[str, Callable[[int, bytes], Paper]] = {
+    "certificate": _certificate,
+    "growth": _growth,
+}

@@ -10,8 +10,10 @@ from contextlib import contextmanager, suppress
 
 from mbd.database.journal import Journal, Request
 from mbd.errors import MbdError, TemporaryError
+from mbd.workflows.growth import unsettled
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.lock import exclusive
+from mbd.workflows.restoration import finish_restore, is_unfinished
 from mbd.workflows.resume import finish_interrupted
 from mbd.workflows.session import Session, open_requests
 from mbd.workspace.layout import Workspace
@@ -21,6 +23,9 @@ Note = Callable[[str], None]
 
 READER_ATTEMPTS = 2
 """Releases that may be lost before readers stop trying: each one costs the person epsilon."""
+
+READER_WAIT_SECONDS = 60.0
+"""How long a reader waits for somebody who restores a backup."""
 
 
 @contextmanager
@@ -43,12 +48,14 @@ def open_session(
         note: Told what was finished, or why it could not be.
 
     Raises:
+        IntegrityError: The ledger is older than what was signed: it has forgotten revocations.
         TemporaryError: Another writer holds the lock for too long.
         MbdError: A writer could not finish an interrupted request.
     """
     session = Session(workspace, load_settings(workspace))
     if write:
         with exclusive(workspace.lock_file):
+            _restore_first(session, note)
             if finish:
                 _finish(session, note)
             try:
@@ -58,9 +65,23 @@ def open_session(
                     remove_leftovers(session)
                 raise
         return
-    if finish and open_requests(session):
+    if is_unfinished(workspace):
+        with exclusive(workspace.lock_file, wait_seconds=READER_WAIT_SECONDS):
+            _restore_first(session, note)
+            remove_leftovers(session)
+    else:
+        session.log.refuse_older()
+    if finish and (open_requests(session) or unsettled(session)):
         _finish_if_possible(session, note)
     yield session
+
+
+def _restore_first(session: Session, note: Note) -> None:
+    """Nothing is read or changed with an older ledger, or while a restore is half done."""
+    session.log.refuse_older()
+    restore_id = finish_restore(session)
+    if restore_id is not None:
+        note(f"finished an interrupted restore: {restore_id}")
 
 
 def _finish_if_possible(session: Session, note: Note) -> None:
@@ -84,6 +105,10 @@ def _finish(session: Session, note: Note) -> None:
         note(f"finished an interrupted request: certificate {done.certificate_id}")
     for given_up in resumed.cancelled:
         note(f"gave up the interrupted request {given_up.request_id}: {given_up.reason}")
+    if resumed.settled.learned:
+        note("finished an interrupted addition: the model learned it")
+    elif resumed.settled.undone:
+        note("took back an interrupted addition: its records had not been held yet")
 
 
 def _open(session: Session) -> list[Request]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mbd.database.journal import CANCELLED, Journal
 from mbd.errors import ArithmeticRefused
+from mbd.workflows.growth import Settled, settle
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.revoke import Revocation, result_of
 from mbd.workflows.session import Session, open_requests
@@ -23,14 +24,15 @@ class Cancelled:
 
 @dataclass(frozen=True)
 class Resumed:
-    """What became of the requests that were open."""
+    """What became of the requests that were open, and of an addition."""
 
     finished: tuple[Revocation, ...]
     cancelled: tuple[Cancelled, ...]
+    settled: Settled
 
 
 def finish_interrupted(session: Session) -> Resumed:
-    """Carry every open request to its end, then remove what killed writers left.
+    """Carry every open request to its end, then an addition; remove what killed writers left.
 
     Call it with the workspace's lock held.
 
@@ -46,8 +48,9 @@ def finish_interrupted(session: Session) -> Resumed:
             if not _is_cancelled(session, request_id):
                 raise
             cancelled.append(Cancelled(request_id=request_id, reason=error.message))
+    settled = settle(session)
     remove_leftovers(session)
-    return Resumed(tuple(finished), tuple(cancelled))
+    return Resumed(tuple(finished), tuple(cancelled), settled)
 
 
 def _finish(session: Session, request_id: str) -> Revocation:

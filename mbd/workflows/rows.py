@@ -1,4 +1,4 @@
-"""From records to integer rows: computed once per record and head, stored, and summed.
+"""From records to integer rows: computed once per record and head, and stored.
 
 Only training rows enter the state, and of those only ones that no core has learned from.
 Each record is computed alone, so what is stored for one person never depends on another.
@@ -6,17 +6,17 @@ Each record is computed alone, so what is stored for one person never depends on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from mbd.data.prepared import Bucket, PreparedRows
+from mbd.data.prepared import PreparedRows
 from mbd.data.records import Records
 from mbd.head.feature_map import quantise, quantise_targets
-from mbd.head.state import HeadState, contribution
 from mbd.model.inference import Extractor
+from mbd.values import Cohort
 from mbd.workflows.model import present, targets_of
 from mbd.workflows.policy import HeadDesign, Policy
 
@@ -54,11 +54,15 @@ def learning_rows(policy: Policy, records: Records) -> Records:
     Rows that a core was trained on stay out: it knows their labels, so what it leaves for a
     head to correct is smaller than it will be for anybody else.
     """
-    seen = {
-        cohort for block in policy.provenance if block.kind == "core" for cohort in block.cohorts
-    }
+    seen = core_cohorts(policy)
     train = records.where(split="train")
     return train.select(i for i in range(len(train)) if train.cohorts[i] not in seen)
+
+
+def core_cohorts(policy: Policy) -> frozenset[Cohort]:
+    """The cohorts that a core was trained on."""
+    blocks = [block for block in policy.provenance if block.kind == "core"]
+    return frozenset(cohort for block in blocks for cohort in block.cohorts)
 
 
 def prepare(extractor: Extractor, policy: Policy, records: Records) -> dict[str, PreparedRows]:
@@ -80,24 +84,3 @@ def _quantise(
         v=quantise(np.stack(rows.features), design.feature_map.clip),
         t=quantise_targets(residual, design.constants.scale.target_bits),
     )
-
-
-def contributions(policy: Policy, rows: Bucket) -> dict[str, HeadState]:
-    """What prepared rows add to the state of each head; heads without rows are left out."""
-    return {
-        head: contribution(policy.heads[head].feature_map.expand(found.v), found.t)
-        for head, found in rows.items()
-        if len(found)
-    }
-
-
-def sum_states(policy: Policy, parts: Iterable[Mapping[str, HeadState]]) -> dict[str, HeadState]:
-    """The state of all rows: integer sums, the same in any order."""
-    total = {
-        head: HeadState.empty(design.constants.dimension, design.constants.outputs)
-        for head, design in policy.heads.items()
-    }
-    for part in parts:
-        for head, state in part.items():
-            total[head] = total[head] + state
-    return total

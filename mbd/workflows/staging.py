@@ -13,12 +13,11 @@ from mbd.data.prepared import Bucket
 from mbd.deletion.exact import exact_update, refuse_unchanged, subtract_rows
 from mbd.deletion.parameters import head_parameters
 from mbd.deletion.plan import DeletionPlan
-from mbd.deletion.release import certified_release
 from mbd.head.state import HeadState
-from mbd.privacy.accountant import noise_steps
 from mbd.values import GuaranteeClass, HeadParameters, parse_availability
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.policy import Policy
+from mbd.workflows.release import release_with_noise
 from mbd.workflows.snapshots import (
     ModelSnapshot,
     ReleasedHead,
@@ -132,14 +131,7 @@ def _release(
         }
         return exact, ()
     parameters = head_parameters(list(constants.values()), epsilon, delta)
-    released = {
-        head.head: ReleasedHead(
-            certified_release(states[head.head], constants[head.head].scale, head),
-            noise_steps(head.sigma, head.grid),
-        )
-        for head in parameters
-    }
-    return released, parameters
+    return release_with_noise(policy, states, parameters), parameters
 
 
 def _nothing_to_subtract(model: ModelSnapshot, state: StateSnapshot) -> StagedRelease:

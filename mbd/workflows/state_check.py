@@ -19,9 +19,9 @@ from mbd.workflows.cross_check import (
     released_exactly,
 )
 from mbd.workflows.current import CurrentModel
-from mbd.workflows.rows import contributions, sum_states
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import unlisted
+from mbd.workflows.sums import contributions, sum_states
 
 
 @dataclass(frozen=True, kw_only=True)

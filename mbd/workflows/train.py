@@ -16,26 +16,25 @@ from mbd.data.prepared import Bucket, PreparedStore
 from mbd.data.store import Store
 from mbd.database import models, pointers
 from mbd.deletion.parameters import head_parameters
-from mbd.deletion.release import certified_release
 from mbd.errors import RefusedError
 from mbd.head.state import HeadState
 from mbd.ledger.entry import unsigned_entry
 from mbd.model.snapshot import save_core
-from mbd.privacy.accountant import noise_steps
 from mbd.training.settings import CoreSettings
 from mbd.values import HeadParameters
 from mbd.workflows.design import Design, DesignOptions, design_model
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.policy import Policy
-from mbd.workflows.rows import contributions, learning_rows, prepare, sum_states
+from mbd.workflows.release import release_with_noise
+from mbd.workflows.rows import learning_rows, prepare
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import (
     ModelSnapshot,
-    ReleasedHead,
     StateSnapshot,
     write_model,
     write_state,
 )
+from mbd.workflows.sums import contributions, sum_states
 from mbd.workspace.settings import load_settings
 
 Progress = Callable[[int, int], None]
@@ -160,11 +159,7 @@ def _release(
     states: Mapping[str, HeadState],
     parameters: tuple[HeadParameters, ...],
 ) -> tuple[ModelSnapshot, StateSnapshot]:
-    heads = {}
-    for head in parameters:
-        scale = design.policy.heads[head.head].constants.scale
-        weights = certified_release(states[head.head], scale, head)
-        heads[head.head] = ReleasedHead(weights, noise_steps(head.sigma, head.grid))
+    heads = release_with_noise(design.policy, states, parameters)
     core = design.core
     model = write_model(
         session.workspace.models,
