@@ -11,6 +11,7 @@ from mbd.errors import DataError, IntegrityError
 from mbd.ledger.merkle import (
     completed_nodes,
     consistency_proof,
+    earlier_root,
     inclusion_proof,
     root_of,
     verify_consistency,
@@ -105,6 +106,19 @@ def test_a_log_only_grows(size, data):
     proof = consistency_proof(tree.read, old, size)
     verify_consistency(old, size, tree.root(old), tree.root(size), proof)
     assert len(proof) <= size.bit_length() + 1
+
+
+@given(st.integers(1, 200), st.data())
+def test_an_inclusion_proof_gives_away_true_earlier_roots_only(size, data):
+    index = data.draw(st.integers(0, size - 1))
+    old = data.draw(st.integers(0, index))
+    tree = numbered(size)
+    proof = inclusion_proof(tree.read, index, size)
+
+    found = earlier_root(index, size, proof, old)
+
+    assert found in (None, tree.root(old))
+    assert found is not None or old not in (0, index)
 
 
 def test_proofs_read_few_hashes():

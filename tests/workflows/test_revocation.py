@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +74,18 @@ def test_an_exact_revocation_releases_the_optimum_itself(
     assert (done["class"], done["epsilon"], done["delta"]) == ("exact", "0", "0")
     assert must_run(root, "verify", done["bundle"], "--json").json["verdict"] == "valid"
     assert must_run(root, "state", "check", "--json").json["equal"]
+
+
+def test_a_basis_that_no_certificate_may_say_is_refused_before_anything_is_recorded(
+    trained_workspace: TrainedWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, user = trained_workspace.root, trained_workspace.revocable[0]
+    for basis in ("see /srv/requests/42", "as asked\x1b[2J", ""):
+        monkeypatch.setenv("MBD_DELETION__BASIS", basis)
+        ran = run_mbd(root, "revoke", "--user", user, "--modality", "audio", "--json")
+        assert (ran.code, ran.json["error"]["field"]) == (1, "basis")
+    monkeypatch.delenv("MBD_DELETION__BASIS")
+    must_run(root, "revoke", "--user", user, "--modality", "audio", "--json")
 
 
 def test_a_dry_run_changes_nothing(trained_workspace: TrainedWorkspace) -> None:
