@@ -120,6 +120,7 @@ def format_of(source: Path) -> str:
 
 
 def _read(reading: Reading, problems: Problems) -> Imported | None:
+    content = b"" if reading.spec is None else spec_bytes(reading.spec)
     name = reading.format or format_of(reading.source)
     importer = _IMPORTERS[name]
     if reading.spec is None and not importer.defaults:
@@ -127,7 +128,7 @@ def _read(reading: Reading, problems: Problems) -> Imported | None:
             f"{name} needs a spec", field="--spec", hint="`mbd data import --help` explains it"
         )
     spec = read_spec(
-        b"" if reading.spec is None else spec_bytes(reading.spec),
+        content,
         problems,
         "spec" if reading.spec is None else str(reading.spec),
         defaults=importer.defaults,

@@ -10,6 +10,7 @@ import pytest
 
 from mbd.cli.main import invoke
 from mbd.database import suppressions
+from mbd.database.journal import Journal, Request
 from mbd.workflows.opening import open_session
 from mbd.workspace.layout import open_workspace
 from tests.shared import shared_path
@@ -79,7 +80,10 @@ def test_an_import_does_not_take_what_was_revoked(mbd, tmp_path):
         open_session(open_workspace(tmp_path / "service"), write=True) as session,
         session.database.transaction() as connection,
     ):
+        journal = Journal(connection)
+        journal.begin(Request(request_id="one", fingerprint="1", received_at="-", due_by="-"))
         suppressions.add(connection, session.key, "ann", "audio", datetime.now(UTC), "one")
+        journal.cancel("one", datetime.now(UTC))
 
     code, taken = mbd("data", "import", tmp_path / "a.npz", "--spec", tmp_path / "a.toml")
 
