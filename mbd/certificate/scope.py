@@ -17,6 +17,7 @@ STORES: Mapping[str, Mapping[str, str]] = {
     },
     "prepared rows": {
         "rewritten": "rows that used the channel were removed, the bucket rewritten",
+        "none": "no row used the channel: nothing to remove",
     },
     "state": {
         "replaced": "the state before was destroyed",
@@ -40,18 +41,38 @@ SCANS: Mapping[str, str] = {
 }
 """Result of the search afterwards -> the sentence for it."""
 
-OUT_OF_SCOPE: Mapping[str, str] = {
-    "suppression list and request journal": (
-        "keyed hashes of subject and channel are retained, so that the channel stays off"
-    ),
-    "backups and file-system snapshots": "made outside this program, which cannot reach them",
-    "storage below the file system": "journals and worn flash blocks may keep old bytes",
-    "copies of earlier models and their predictions": (
-        "whoever holds a release from before holds what it learned"
-    ),
-    "labels": "people who gave them may have perceived the channel",
+OUT_OF_SCOPE: Mapping[str, Mapping[str, str]] = {
+    "suppression list and request journal": {
+        "retained": (
+            "keyed hashes of subject and channel are retained, so that the channel stays off"
+        ),
+    },
+    "the subject's receipt": {
+        "handed-over": (
+            "it names the items and holds fingerprints of their values: it is handed over, and "
+            "the issuer's copy is to be deleted then"
+        ),
+    },
+    "what was computed from the channel": {
+        "declared": "it goes with the channel only where the data set declares that it is derived",
+    },
+    "backups and file-system snapshots": {
+        "outside": "made outside this program, which cannot reach them",
+    },
+    "storage below the file system": {
+        "below": "journals and worn flash blocks may keep old bytes",
+    },
+    "copies of earlier models and their predictions": {
+        "released": "whoever holds a release from before holds what it learned",
+    },
+    "labels": {
+        "unknown": "people who gave them may have perceived the channel",
+        "declared": (
+            "people who gave them perceived the channel, as the data set declares: they stay"
+        ),
+    },
 }
-"""Topic -> the sentence for it; every certificate names all of them, in this order."""
+"""Topic -> the sentences for it; every certificate names all of them, in this order."""
 
 
 def store_row(store: str, action: str, scan: str = "clean") -> dict[str, str]:
@@ -68,9 +89,17 @@ def store_row(store: str, action: str, scan: str = "clean") -> dict[str, str]:
     return {"store": store, "action": STORES[store][action], "scan": SCANS[scan]}
 
 
-def out_of_scope() -> tuple[dict[str, str], ...]:
-    """`outOfScope` of every certificate."""
-    return tuple({"what": what, "reason": reason} for what, reason in OUT_OF_SCOPE.items())
+def out_of_scope(*, labels_derived: bool = False) -> tuple[dict[str, str], ...]:
+    """`outOfScope` of a certificate.
+
+    Args:
+        labels_derived: Whether the data set declares that the labels derive from a modality
+            that was revoked.
+    """
+    chosen = {topic: next(iter(reasons.values())) for topic, reasons in OUT_OF_SCOPE.items()}
+    if labels_derived:
+        chosen["labels"] = OUT_OF_SCOPE["labels"]["declared"]
+    return tuple({"what": what, "reason": reason} for what, reason in chosen.items())
 
 
 def check_stores(rows: list[tuple[str, str, str]], *, replaced: bool) -> None:
@@ -101,7 +130,8 @@ def check_out_of_scope(rows: list[tuple[str, str]]) -> None:
     Raises:
         DataError: With the code `scope.topic`.
     """
-    if rows != list(OUT_OF_SCOPE.items()):
+    known = all(reason in OUT_OF_SCOPE.get(what, {}).values() for what, reason in rows)
+    if not known or [what for what, _ in rows] != list(OUT_OF_SCOPE):
         raise DataError(
             "outOfScope is not the list of what erasure cannot reach", code="scope.topic"
         )

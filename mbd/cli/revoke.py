@@ -79,7 +79,7 @@ def revoke(
 @json_option
 @click.pass_context
 def resume(ctx: click.Context, as_json: bool) -> None:
-    """Finish the requests that a crash left, each exactly once."""
+    """Finish the requests that a crash left, and an addition of data, each exactly once."""
     from mbd.workflows.opening import open_session
     from mbd.workflows.resume import finish_interrupted
 
@@ -90,9 +90,15 @@ def resume(ctx: click.Context, as_json: bool) -> None:
         "cancelled": [
             {"requestId": one.request_id, "reason": one.reason} for one in resumed.cancelled
         ],
+        "learned": list(resumed.settled.learned),
+        "undoneRows": resumed.settled.undone,
     }
     lines = [_revocation_text(done) for done in resumed.finished]
     lines += [f"Gave up request {one.request_id}: {one.reason}" for one in resumed.cancelled]
+    if resumed.settled.learned:
+        lines.append(f"Finished an addition: {', '.join(resumed.settled.learned)} learned it.")
+    if resumed.settled.undone:
+        lines.append("Took back an addition: its records had not been held yet.")
     text = "\n".join(lines) or "Nothing was interrupted."
     emit("resume", payload, as_json, text)
 
@@ -131,6 +137,7 @@ def _preview_payload(preview: Preview) -> dict[str, Any]:
     return {
         "dryRun": True,
         "modalities": list(preview.modalities),
+        "cascaded": list(preview.cascaded),
         "class": preview.guarantee_class,
         "method": preview.method,
         "epsilon": preview.epsilon,
@@ -153,6 +160,11 @@ def _preview_text(preview: Preview) -> str:
         [
             f"Would remove {', '.join(preview.modalities)} from {preview.records} records "
             f"({preview.vanishing} would vanish), {preview.rows} rows of the state.",
+            *(
+                [f"{', '.join(preview.cascaded)}: derived from it, as the data set declares."]
+                if preview.cascaded
+                else []
+            ),
             f"Class {preview.guarantee_class}, method {preview.method}, "
             f"epsilon {preview.epsilon}, delta {preview.delta}.",
             table(("block", "action", "class"), blocks),

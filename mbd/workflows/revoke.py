@@ -65,6 +65,8 @@ class Preview:
     """What a revocation would do."""
 
     modalities: tuple[str, ...]
+    cascaded: tuple[str, ...]
+    """Those of `modalities` that go because the data set declares them derived."""
     guarantee_class: str
     method: str
     epsilon: float
@@ -78,6 +80,7 @@ class Preview:
     untouched: tuple[str, ...]
     blocks: tuple[Mapping[str, str], ...]
     stores: tuple[str, ...]
+    """Those that would be rewritten or replaced."""
     expected_noise: float
     """Largest standard deviation of one prediction's noise, in label units."""
     estimated_seconds: float
@@ -132,6 +135,7 @@ def preview_revocation(session: Session, request: RevocationRequest) -> Preview:
     work = sum(head.dimension**3 for head in constants)
     return Preview(
         modalities=decided.modalities,
+        cascaded=tuple(name for name in decided.modalities if name != request.modality),
         guarantee_class=decided.guarantee_class,
         method=decided.method,
         epsilon=0.0 if decided.guarantee_class == "exact" else detail["epsilon"],
@@ -145,9 +149,11 @@ def preview_revocation(session: Session, request: RevocationRequest) -> Preview:
             {"block": one.block, "action": one.action, "class": one.guarantee}
             for one in decided.actions
         ),
-        stores=("records", "prepared rows", "state", "model")
-        if decided.selected
-        else ("records", "prepared rows"),
+        stores=(
+            "records",
+            *(("prepared rows",) if any(erasure.rows.values()) else ()),
+            *(("state", "model") if decided.selected else ()),
+        ),
         expected_noise=noise,
         estimated_seconds=1.0 + work / _SOLVES_PER_SECOND,
     )

@@ -237,17 +237,21 @@ def _scan(session: Session, request: Request) -> None:
                 code="scan.found",
                 hint="the request stays open; remove the leftover, then run `mbd resume`",
             )
-    stores = _stores(bool(_detail(request)["release"]["selected"]))
+    rows = sum(_erasure(session, request).rows.values())
+    stores = _stores(rows=rows, released=bool(_detail(request)["release"]["selected"]))
     with session.database.transaction() as connection:
         Journal(connection).advance(request.request_id, "scanned", detail={"stores": stores})
 
 
-def _stores(released: bool) -> list[dict[str, str]]:
+def _stores(*, rows: int, released: bool) -> list[dict[str, str]]:
     """What was done to each store; reached only if the search found nothing."""
-    rows = [store_row("records", "rewritten"), store_row("prepared rows", "rewritten")]
+    found = [
+        store_row("records", "rewritten"),
+        store_row("prepared rows", "rewritten" if rows else "none"),
+    ]
     if released:
-        rows += [store_row("state", "replaced"), store_row("model", "replaced")]
-    return [*rows, store_row("journal and ledger", "never-held")]
+        found += [store_row("state", "replaced"), store_row("model", "replaced")]
+    return [*found, store_row("journal and ledger", "never-held")]
 
 
 def _sign(session: Session, request: Request) -> None:
@@ -339,6 +343,7 @@ def outcome_of(session: Session, request: Request) -> DeletionOutcome:
     detail, release = _detail(request), _detail(request)["release"]
     model = ModelSnapshot.from_pointer(session.workspace.models, release["modelPointer"])
     state = StateSnapshot.from_pointer(session.workspace.state, release["statePointer"])
+    derived = set(session.store().schema.label_derived_from)
     return DeletionOutcome(
         guarantee_class=release["class"],
         modalities=tuple(detail["modalities"]),
@@ -352,7 +357,7 @@ def outcome_of(session: Session, request: Request) -> DeletionOutcome:
         deleted_set=detail["deletedSet"],
         attempts=request.attempts,
         stores=tuple(detail["stores"]),
-        out_of_scope=out_of_scope(),
+        out_of_scope=out_of_scope(labels_derived=not derived.isdisjoint(detail["modalities"])),
     )
 
 
