@@ -52,6 +52,7 @@ _COMMANDS = {
     "eval": ("mbd.cli.evaluate:evaluate", "Measure the model with every modality dropped."),
     "predict": ("mbd.cli.predict:predict", "Predict from the channels that may be used."),
     "revoke": ("mbd.cli.revoke:revoke", "Remove one person's modality from the model."),
+    "consent": ("mbd.cli.consent:consent", "Let a revoked channel be used again, later data."),
     "resume": ("mbd.cli.revoke:resume", "Finish what a crash left."),
     "state": ("mbd.cli.state:state", "Rebuild the state from scratch and compare."),
     "verify": ("mbd.cli.verify:verify", "Check deletion certificates, offline."),

@@ -11,7 +11,7 @@ import hmac
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from mbd.canonical.times import timestamp
 from mbd.database.tables import suppression
@@ -65,6 +65,14 @@ def lift(connection: Connection, key: bytes, subject: str, modality: str, at: da
     statement = update(suppression).where(*_in_force(key, subject, modality))
     changed = connection.execute(statement.values(lifted_at=timestamp(at)))
     return bool(changed.rowcount)
+
+
+def reinstate(connection: Connection, key: bytes, subject: str, modality: str) -> None:
+    """Undo the last `lift` of a channel that is not suppressed."""
+    mine = suppression.c.key_hash == _hash(key, subject, modality)
+    last = select(func.max(suppression.c.lifted_at)).where(mine).scalar_subquery()
+    statement = update(suppression).where(mine, suppression.c.lifted_at == last)
+    connection.execute(statement.values(lifted_at=None))
 
 
 def remove_of(connection: Connection, request_id: str) -> None:
