@@ -1,8 +1,9 @@
 """The model against the ledger, the data store and a receipt: what an idle engine leaves wrong.
 
 A state that equals its rows proves nothing if the rows are those of before. So the policy is
-held against the one that was logged, the model against the last certificate or growth, the
-state against what that commits to, and every row against a record that may still be used.
+held against the one that was logged, the model against the last certificate, growth or
+restore, the state against what that commits to, and every row against a record that may still
+be used.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from mbd.workflows.snapshots import POLICY_FILE
 
 @dataclass(frozen=True, kw_only=True)
 class Paper:
-    """What a certificate or a growth entry says of the model that came of it."""
+    """What a certificate, a growth or a restore says of the model that came of it."""
 
     name: str
     salts_of: str
@@ -39,14 +40,12 @@ class Paper:
     model_after: str
     state_after: str
     """Commitment to the state's digest."""
-    released: tuple[str, ...]
-    """Heads that got a release."""
-    exact: bool
-    """Whether that had no noise."""
+    released: Mapping[str, bool]
+    """Heads that it put into service: whether without noise."""
 
 
 def papers_of(session: Session, model: CurrentModel) -> list[Paper]:
-    """Certificates and growths since the model's policy, the newest last.
+    """Certificates, growths and restores since the model's policy, the newest last.
 
     Those whose body was erased are left out.
     """
@@ -64,7 +63,7 @@ def papers_of(session: Session, model: CurrentModel) -> list[Paper]:
 
 def released_exactly(papers: Iterable[Paper]) -> Mapping[str, bool]:
     """For each head released since training: whether its latest release has no noise."""
-    return {head: paper.exact for paper in papers for head in paper.released}
+    return {head: exact for paper in papers for head, exact in paper.released.items()}
 
 
 def ledger_findings(
@@ -177,8 +176,9 @@ def _certificate(index: int, body: bytes) -> Paper:
         salts_of=found.certificate_id,
         model_after=found.deletion.model_after.digest,
         state_after=found.deletion.commitments.state_after,
-        released=found.guarantee.selected_heads,
-        exact=found.guarantee.guarantee_class == "exact",
+        released=dict.fromkeys(
+            found.guarantee.selected_heads, found.guarantee.guarantee_class == "exact"
+        ),
     )
 
 
@@ -190,14 +190,31 @@ def _growth(index: int, body: bytes) -> Paper:
             salts_of=found["growthId"],
             model_after=found["modelAfter"],
             state_after=found[STATE_AFTER],
-            released=tuple(found["heads"]),
-            exact=False,
+            released=dict.fromkeys(found["heads"], False),
         )
     except (KeyError, TypeError) as error:
         raise IntegrityError(f"{name} is not a growth", code="entry.body") from error
 
 
+def _erasure(index: int, body: bytes) -> Paper:
+    found, name = loads_strict(body, max_bytes=1 << 20), f"ledger entry {index}"
+    try:
+        return Paper(
+            name=name,
+            salts_of=found["id"],
+            model_after=found["modelAfter"],
+            state_after=found["commitments"][STATE_AFTER],
+            released={
+                **dict.fromkeys(found["heads"], False),
+                **dict.fromkeys(found["exact"], True),
+            },
+        )
+    except (KeyError, TypeError) as error:
+        raise IntegrityError(f"{name} is not an erasure", code="entry.body") from error
+
+
 _READERS: Mapping[str, Callable[[int, bytes], Paper]] = {
     "certificate": _certificate,
     "growth": _growth,
+    "erasure": _erasure,
 }

@@ -102,6 +102,7 @@ def _activate(session: Session, intent: Intent) -> None:
         if pointers.get(connection, "restore") == intent.restore_id:
             return
         pointers.set(connection, "restore", intent.restore_id)
+        pointers.clear(connection, "growth")  # an addition that was interrupted is gone
         if intent.model_pointer is not None and intent.state_pointer is not None:
             assert intent.policy_index is not None
             model = ModelSnapshot.from_pointer(session.workspace.models, intent.model_pointer)
