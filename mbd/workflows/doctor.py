@@ -1,0 +1,252 @@
+"""A workspace examined end to end: every finding, what it means, and what to do about it.
+
+Nothing is changed, and nothing stops the examination: each check is made alone, and what a
+damaged workspace raises in it is a finding like any other.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from mbd.canonical.times import from_timestamp
+from mbd.database import pointers
+from mbd.database.journal import Journal, Request
+from mbd.errors import MbdError
+from mbd.signing.keys import SigningKey, load_key
+from mbd.verify.trust import TrustPolicy, load_trust
+from mbd.workflows.damage import find_damage
+from mbd.workflows.findings import Finding, error, note, of_error, warning
+from mbd.workflows.ledger_findings import certificate_findings, ledger_findings
+from mbd.workflows.restoration import is_unfinished
+from mbd.workflows.session import KEY_BYTES, Session
+from mbd.workflows.store_findings import (
+    leftover_findings,
+    store_findings,
+    unlearned_findings,
+)
+from mbd.workspace.layout import Workspace
+from mbd.workspace.settings import Settings, load_settings
+
+SPARE_BYTES = 64 << 20
+"""What should be free beside a second copy of state and model."""
+
+PRIVATE = 0o077
+"""Permission bits of group and others."""
+
+_ANYTHING = (OSError, ValueError, LookupError, TypeError, SQLAlchemyError, sqlite3.Error)
+"""What reading something damaged may raise beside our own errors."""
+
+Check = Callable[[Session, datetime], Iterator[Finding]]
+
+
+def examine(workspace: Workspace, now: datetime) -> list[Finding]:
+    """Every finding, the worst first.
+
+    Args:
+        workspace: Where; may lack anything.
+        now: To tell ages.
+    """
+    found: dict[str, Finding] = {}
+    session = Session(workspace, _stand_in(workspace))
+    try:
+        session = Session(workspace, load_settings(workspace))
+    except MbdError as problem:
+        one = of_error(problem, where="mbd.toml", todo="mend mbd.toml, or the MBD_* variables")
+        found[one.what] = one
+    for check in CHECKS:
+        for one in _alone(check, session, now):
+            found.setdefault(one.what, one)
+    return sorted(found.values(), key=lambda one: (one.rank, one.code, one.where))
+
+
+def _alone(check: Check, session: Session, now: datetime) -> Iterator[Finding]:
+    try:
+        yield from check(session, now)
+    except MbdError as problem:
+        yield of_error(problem, where=str(session.workspace.root))
+    except _ANYTHING as problem:
+        yield error(
+            "unreadable",
+            f"{type(problem).__name__}: {problem}",
+            str(session.workspace.root),
+            "something is damaged beyond a message of its own: restore a backup",
+        )
+
+
+def _stand_in(workspace: Workspace) -> Settings:
+    """For settings that cannot be read; the trust file knows the log's name too."""
+    try:
+        log = load_trust(workspace.trust_file).log
+    except MbdError:
+        log = None
+    origin = "unknown" if log is None else log.origin
+    return Settings.model_construct(format=1, id="", issuer="", origin=origin)
+
+
+def _places(session: Session, now: datetime) -> Iterator[Finding]:
+    """Folders and files that every workspace has."""
+    workspace = session.workspace
+    for folder in workspace.folders:
+        if not folder.is_dir():
+            todo = f"restore it from a backup, or make it: mkdir -m 700 {folder}"
+            yield error("folder.missing", f"{folder} is missing", str(folder), todo)
+    for path in (
+        workspace.settings_file,
+        workspace.trust_file,
+        workspace.ledger_db,
+        workspace.secrets_db,
+        workspace.issuer_key,
+        workspace.log_key,
+        workspace.workspace_key,
+    ):
+        if not path.is_file():
+            yield error("file.missing", f"{path} is missing", str(path), "restore it from a backup")
+
+
+def _permissions(session: Session, now: datetime) -> Iterator[Finding]:
+    """Secrets are for their owner only, and so are the folders that hold people's data."""
+    workspace = session.workspace
+    for folder in workspace.folders:
+        if folder != workspace.certs and folder.is_dir():
+            yield from _too_open(folder, "700")
+    files = [workspace.ledger_db, workspace.secrets_db, *_files(workspace.keys)]
+    for path in (*files, *_files(workspace.receipts)):
+        if path.is_file():
+            yield from _too_open(path, "600")
+
+
+def _too_open(path: Path, wanted: str) -> Iterator[Finding]:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & PRIVATE:
+        what = f"{path} has mode {mode:04o}: others may read or change it"
+        yield error("permissions.open", what, str(path), f"chmod {wanted} {path}")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_file())
+
+
+def _keys(session: Session, now: datetime) -> Iterator[Finding]:
+    """Keys that can be used, and that the trust file knows."""
+    workspace = session.workspace
+    trust = load_trust(workspace.trust_file) if workspace.trust_file.is_file() else None
+    key_file = workspace.workspace_key
+    if key_file.is_file() and key_file.stat().st_size != KEY_BYTES:
+        what = f"{key_file} does not have {KEY_BYTES} bytes: it is not the workspace key"
+        yield error("key.invalid", what, str(key_file), "restore it from a backup")
+    for path, known in ((workspace.issuer_key, _is_issuer), (workspace.log_key, _is_log)):
+        if not path.is_file():
+            continue
+        try:
+            key = load_key(path)
+        except MbdError as problem:
+            if problem.code != "key.permissions":
+                yield of_error(problem, where=str(path))
+            continue
+        if trust is not None and not known(trust, key):
+            what = f"{path} is not a key that trust.toml knows: nothing that it signs would verify"
+            yield error("key.unknown", what, str(path), "restore the key or trust.toml")
+
+
+def _is_issuer(trust: TrustPolicy, key: SigningKey) -> bool:
+    return trust.issuer(key.key_id) is not None
+
+
+def _is_log(trust: TrustPolicy, key: SigningKey) -> bool:
+    return trust.log is None or trust.log.key.public_key == key.public.raw
+
+
+def _damage(session: Session, now: datetime) -> Iterator[Finding]:
+    """Every file of data, rows, model and state against its digest."""
+    for found in find_damage(session):
+        where = found.error.field or str(session.workspace.root)
+        todo = "restore a backup: `mbd restore DIR`"
+        yield error(found.code, found.error.message, where, todo)
+
+
+def _unfinished(session: Session, now: datetime) -> Iterator[Finding]:
+    """Requests, restores and additions that were interrupted."""
+    if is_unfinished(session.workspace):
+        what = "a restore was interrupted after it was decided"
+        yield error("restore.unfinished", what, "staging/.restore", "`mbd resume` finishes it")
+    with session.database.read() as connection:
+        requests = Journal(connection).open_requests()
+        growth = pointers.get(connection, "growth")
+    if growth is not None:
+        what = "an addition of data was interrupted"
+        yield warning("growth.interrupted", what, "data", "`mbd resume` finishes it")
+    for request in requests:
+        yield _interrupted(request, now)
+
+
+def _interrupted(request: Request, now: datetime) -> Finding:
+    age, due = now - from_timestamp(request.received_at), from_timestamp(request.due_by)
+    what = (
+        f"request {request.request_id} is at stage {request.stage}, "
+        f"{age.days} days after it was received; due by {request.due_by[:10]}"
+    )
+    todo = "`mbd resume` finishes it, or says why it cannot"
+    if now > due:
+        return error("request.overdue", f"{what}, which has passed", "ledger.db", todo)
+    return warning("request.interrupted", what, "ledger.db", todo)
+
+
+def _receipts(session: Session, now: datetime) -> Iterator[Finding]:
+    """Receipts that belong to people and lie here."""
+    for path in _files(session.workspace.receipts):
+        days = int((now.timestamp() - path.stat().st_mtime) // 86400)
+        what = f"{path.name} was not handed over yet: {days} days"
+        todo = "hand it to the person, then delete it"
+        yield warning("receipt.waiting", what, str(path), todo)
+
+
+def _disk(session: Session, now: datetime) -> Iterator[Finding]:
+    """A revocation writes a second state and model before it removes the first."""
+    workspace = session.workspace
+    copies = sum(_size(folder) for folder in (workspace.state, workspace.models))
+    free = shutil.disk_usage(workspace.root).free
+    if free < copies + SPARE_BYTES:
+        what = f"{free >> 20} MiB are free; a revocation needs {(copies + SPARE_BYTES) >> 20}"
+        yield warning("disk.low", what, str(workspace.root), "free some space")
+
+
+def _size(folder: Path) -> int:
+    return sum(
+        (Path(parent) / name).lstat().st_size
+        for parent, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+def _contents(session: Session, now: datetime) -> Iterator[Finding]:
+    """What a new workspace does not have yet."""
+    if not session.has_data():
+        yield note("data.none", "nothing was imported yet", "data", "`mbd data import --help`")
+    elif session.find_model() is None:
+        yield note("model.none", "no model was trained yet", "models", "run `mbd train`")
+
+
+CHECKS: tuple[Check, ...] = (
+    _places,
+    _permissions,
+    _keys,
+    lambda session, now: ledger_findings(session),
+    lambda session, now: certificate_findings(session),
+    _unfinished,
+    _damage,
+    lambda session, now: store_findings(session),
+    lambda session, now: unlearned_findings(session),
+    lambda session, now: leftover_findings(session),
+    _receipts,
+    _contents,
+    _disk,
+)
+"""Each is made alone; a finding that two of them make is told once."""

@@ -1,0 +1,79 @@
+"""What `mbd doctor` finds in the databases and in the log's memory."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import select
+
+from mbd.database.connection import database_errors
+from mbd.database.tables import request
+from mbd.errors import MbdError
+from mbd.ledger.check import check_log
+from mbd.ledger.queries import latest_note, log_size
+from mbd.workflows.findings import Finding, error, note, of_error, warning
+from mbd.workflows.session import Session
+from mbd.workflows.steps import bundle_path
+
+
+def ledger_findings(session: Session) -> Iterator[Finding]:
+    """Both databases page by page, the log entry by entry, and what was signed of it."""
+    workspace, whole = session.workspace, True
+    for path in (workspace.ledger_db, workspace.secrets_db):
+        for problem in _pages(path):
+            whole = False
+            todo = "restore it from a backup; a ledger.db must be the newest there is"
+            yield error("database.corrupt", f"{path}: {problem}", str(path), todo)
+    if not (whole and workspace.log_key.is_file()):
+        return
+    log, where = session.log, str(workspace.ledger_db)
+    try:
+        remembered = log.remembered()
+        if remembered is None:
+            yield warning(
+                "log.memory_missing",
+                "this machine does not remember what the log signed last",
+                str(log.memory.path),
+                "was the workspace moved? move the folder of memories too ($XDG_STATE_HOME/mbd)",
+            )
+        log.refuse_older()
+    except MbdError as problem:
+        yield of_error(problem, where=where)
+    with session.database.read() as connection:
+        report = check_log(connection, log.verifier_key, None)
+        size, newest = log_size(connection), latest_note(connection)
+    if not report.ok:
+        todo = "put the newest good ledger.db back"
+        yield error("log.corrupt", f"the ledger is damaged: {report.problem}", where, todo)
+    elif newest is None or log.latest().size < size:
+        what = "the newest entries are not covered by a signed checkpoint yet"
+        yield note("log.unpublished", what, where, "the next change signs one")
+
+
+def certificate_findings(session: Session) -> Iterator[Finding]:
+    """Certificates that were issued, and whose file is gone."""
+    with session.database.read() as connection:
+        query = select(request.c.certificate_id).where(request.c.completed_at.is_not(None))
+        issued = [name for name in connection.execute(query).scalars() if name is not None]
+    for name in issued:
+        path = bundle_path(session, name)
+        if not path.is_file():
+            what = f"certificate {name} was issued, but its file is gone"
+            todo = "put it back from a backup; the ledger still holds what was signed"
+            yield warning("certificate.missing", what, str(path), todo)
+
+
+def _pages(path: Path) -> Iterator[str]:
+    """What SQLite's own check says of a file; nothing if it is missing."""
+    if not path.is_file():
+        return
+    try:
+        with database_errors(path), contextlib.closing(sqlite3.connect(path)) as connection:
+            rows = connection.execute("PRAGMA quick_check").fetchall()
+    except (MbdError, sqlite3.Error) as problem:
+        yield str(problem)
+        return
+    yield from (str(row[0]) for row in rows if row[0] != "ok")
