@@ -28,10 +28,11 @@ from mbd.errors import DataError
 
 RECORD_IDS, SALTS = "record ids", "salts"
 
-_WINDOW = 1 << 20
+_WINDOW = 1 << 18
 _OVERLAP = 4096  # more than the longest needle
 _JSON_BYTES = 1 << 26
 _SHORTEST_TEXT = 22  # characters of base64 that spell 16 bytes
+_SHORTEST_ID = 4  # bytes of a record id that are found in a plain Parquet file as they lie
 _ROWS = 256
 _VARIABLE = (pa.large_binary(), pa.large_string(), pa.binary(), pa.string())
 _PLAIN = {"PLAIN", "RLE", "BIT_PACKED"}
@@ -62,6 +63,7 @@ class Searcher:
     def __init__(self, traces: Traces, vanished: tuple[str, ...], salts: tuple[bytes, ...]) -> None:
         self._values = TraceIndex(traces)
         self._ids = frozenset(vanished)
+        self._short = any(len(name.encode()) < _SHORTEST_ID for name in vanished)
         forms = tuple(form for name in vanished for form in id_forms(name))
         self._plain = NeedleIndex(Needles({RECORD_IDS: forms, SALTS: salts}))
 
@@ -108,7 +110,7 @@ class Searcher:
 
     def _parquet(self, stream: IO[bytes], again: bool) -> Iterator[Hit]:
         file = pq.ParquetFile(stream)
-        if not again and not self._ids and _is_plain(file.metadata):
+        if not again and not self._short and _is_plain(file.metadata):
             return
         for batch in file.iter_batches(batch_size=_ROWS, use_threads=False):
             names = batch.schema.names
