@@ -122,6 +122,9 @@ def check_stores(rows: list[tuple[str, str, str]], *, replaced: bool) -> None:
             f"stores: want {', '.join(sorted(wanted))}, found {', '.join(found)[:200] or 'none'}",
             code="scope.store",
         )
+    removed = ("prepared rows", STORES["prepared rows"]["rewritten"])
+    if (removed in [(store, action) for store, action, _ in rows]) != replaced:
+        raise DataError("rows are removed if and only if heads are replaced", code="scope.store")
 
 
 def check_out_of_scope(rows: list[tuple[str, str]]) -> None:

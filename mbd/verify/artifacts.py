@@ -13,6 +13,7 @@ from pathlib import Path
 from mbd.canonical.digest import sha256_file
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.rules import POLICY_FILE, check_heads, check_model
+from mbd.certificate.scope import OUT_OF_SCOPE
 from mbd.certificate.statement import Parameters, Predicate
 from mbd.errors import NotFoundError
 from mbd.values import COHORTS, parse_availability
@@ -43,7 +44,8 @@ def check_policy(predicate: Predicate, policy: ModelPolicy) -> None:
     """The policy has these heads with these constants, and channels and provenance agree.
 
     Raises:
-        CheckFailed: `policy.heads`, `policy.parameters`, `policy.cascade`, `policy.provenance`.
+        CheckFailed: `policy.heads`, `policy.parameters`, `policy.cascade`, `policy.labels`,
+            `policy.provenance`.
     """
     guarantee, revoked = predicate.guarantee, set(predicate.deletion.modalities)
     if set(policy.heads) != set(guarantee.heads):
@@ -55,6 +57,10 @@ def check_policy(predicate: Predicate, policy: ModelPolicy) -> None:
     for names, why in ((unknown, "is no channel"), (forgotten, "was made from a revoked one")):
         if names:
             raise CheckFailed(f"{', '.join(sorted(names))} {why}", code="policy.cascade")
+    labels = revoked & set(policy.dataset.label_derived_from)
+    stated = [(place.what, place.reason) for place in predicate.deletion.out_of_scope]
+    if (("labels", OUT_OF_SCOPE["labels"]["declared"]) in stated) != bool(labels):
+        raise CheckFailed("labels are declared otherwise in the policy", code="policy.labels")
     _check_provenance(policy, revoked)
 
 

@@ -62,8 +62,10 @@ class PolicyModality(_Part):
 
 
 class PolicyDataset(_Part):
-    """The channels of the data set."""
+    """The channels of the data set, and those that its labels were made from."""
 
+    model_config = ConfigDict(strict=True, frozen=True, alias_generator=to_camel)
+    label_derived_from: Names
     modalities: Annotated[tuple[PolicyModality, ...], Field(strict=False)]
 
 

@@ -324,6 +324,17 @@ def test_stores_left_out_or_in_the_words_of_the_issuer_are_refused(stores):
     assert code_of(altered(CERTIFIED, "predicate.deletion.stores", stores)) == "scope.store"
 
 
+def test_rows_removed_without_new_heads_or_new_heads_without_rows_are_refused():
+    rows = STORES.index(next(one for one in STORES if one["store"] == "prepared rows"))
+    none = {**STORES[rows], "action": "no row used the channel: nothing to remove"}
+    nothing = build_statement(exact_outcome(selected_heads=()), issuance())
+    kept = json.loads(nothing.to_bytes())
+    where = f"predicate.deletion.stores.{rows}"
+
+    assert code_of(altered(CERTIFIED, where, none)) == "scope.store"
+    assert code_of(altered(kept, where, STORES[rows])) == "scope.store"
+
+
 PLACES = CERTIFIED["predicate"]["deletion"]["outOfScope"]
 
 

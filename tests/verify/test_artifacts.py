@@ -63,7 +63,7 @@ def policy(**changes: Any) -> dict[str, Any]:
     modalities = [{"name": name, "width": 3, "derivedFrom": []} for name in ("audio", "text")]
     return {
         "schema": "urn:mbd:policy:v1",
-        "dataset": {"name": "small", "modalities": modalities},
+        "dataset": {"name": "small", "modalities": modalities, "labelDerivedFrom": ["text"]},
         "heads": heads,
         "provenance": [core, *blocks],
         **changes,
@@ -198,6 +198,7 @@ def changed(name: str, change) -> dict[str, Any]:
             changed("dataset", lambda d: d["modalities"][1].update(derivedFrom=["audio"])),
             "policy.cascade",
         ),
+        (changed("dataset", lambda d: d.update(labelDerivedFrom=["audio"])), "policy.labels"),
         (changed("provenance", lambda blocks: blocks.pop()), "policy.provenance"),
         (changed("provenance", lambda b: b[1].update(modalities=[])), "policy.provenance"),
         (
