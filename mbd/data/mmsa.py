@@ -130,7 +130,8 @@ def _filled_steps(blocks: list[Array]) -> npt.NDArray[np.int64]:
     """(N,) steps of each record up to the last that is not all zero."""
     found = []
     for block in blocks:
-        filled = np.asarray(block.any(axis=2))  # (N, T); NaN and infinity are not zero
+        with np.errstate(invalid="ignore"):  # NaN and infinity are not zero
+            filled = np.asarray(block.any(axis=2))  # (N, T)
         last = filled.shape[1] - filled[:, ::-1].argmax(axis=1)
         found.append(np.where(filled.any(axis=1), last, 0))
     return np.concatenate(found).astype(np.int64)

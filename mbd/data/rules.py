@@ -194,7 +194,7 @@ def _usable(
     if found is None or not len(found):
         return None, None
     # A value too large for float32 becomes infinite here, and its modality absent.
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         value: Sequence2D = found.astype(np.float32, copy=False)
     if not np.isfinite(value).all():
         return None, "a value is not finite"
