@@ -200,9 +200,7 @@ def _fill(session: Session, draft: Path, with_keys: bool, progress: Progress) ->
         with_keys=with_keys,
         files=tuple(_describe(draft, path) for path in _files(draft)),
     )
-    body = _to_json(made)
-    content = dumps({"format": FORMAT, "sha256": sha256_hex(dumps(body)), "body": body}) + b"\n"
-    write_atomically(draft / BACKUP_FILE, content, mode=0o600)
+    write_atomically(draft / BACKUP_FILE, _listing(_to_json(made)), mode=0o600)
     flush_folders(draft)
     return made
 
@@ -223,6 +221,11 @@ def _describe(draft: Path, path: Path) -> BackupFile:
         sha256=sha256_file(path),
         size_bytes=path.stat().st_size,
     )
+
+
+def _listing(body: dict[str, Any]) -> bytes:
+    """The bytes of `backup.json`: there is one spelling."""
+    return dumps({"format": FORMAT, "sha256": sha256_hex(dumps(body)), "body": body}) + b"\n"
 
 
 def _to_json(backup: Backup) -> dict[str, Any]:
@@ -250,7 +253,7 @@ def _read(folder: Path) -> Backup:
         found = loads_strict(content, max_bytes=_MAX_BYTES)
         if isinstance(found["format"], int) and found["format"] > FORMAT:
             raise VersionError(f"{path} has format {found['format']}; this program reads {FORMAT}")
-        if sha256_hex(dumps(found["body"])) != found["sha256"]:
+        if content != _listing(found["body"]):
             raise _altered(path, "its own digest differs")
         return _from_json(folder, found["body"])
     except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:

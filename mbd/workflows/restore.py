@@ -36,6 +36,7 @@ from mbd.workflows.backup import (
     copy_durably,
     flush_folders,
 )
+from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.lock import exclusive
 from mbd.workflows.reapply import (
     Staged,
@@ -115,6 +116,7 @@ def _restore(session: Session, backup: Backup, progress: Progress) -> Restored:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     finish_restore(session)
+    remove_leftovers(session)
     return restored
 
 
@@ -160,6 +162,7 @@ def restore_anew(
     with exclusive(workspace.lock_file):
         finish_restore(session)
         session.log.publish()
+        remove_leftovers(session)
     return Restored(**{**vars(restored), "workspace": target})
 
 
