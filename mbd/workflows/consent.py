@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from mbd.canonical.json import dumps
+from mbd.canonical.json import dumps, loads_strict
 from mbd.canonical.ulid import new_ulid
 from mbd.database import suppressions
 from mbd.database.suppressions import keyed_hash
 from mbd.errors import ConflictError, NotFoundError
 from mbd.ledger.entry import unsigned_entry
+from mbd.ledger.queries import body_of, list_entries
 from mbd.signing.commitment import commit, new_salt
 from mbd.workflows.session import Session
+
+GRANTED, WITHDRAWN = "granted", "withdrawn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,7 @@ def grant_consent(session: Session, subject: str, modality: str) -> Consent:
                 hint=f"grant {source} first",
             )
     lift = partial(suppressions.lift, key=session.key, subject=subject, at=datetime.now(UTC))
-    return _log(session, "granted", subject, [modality], lift)
+    return _log(session, GRANTED, subject, [modality], lift)
 
 
 def withdraw_consent(session: Session, subject: str, modality: str) -> Consent:
@@ -93,7 +96,28 @@ def withdraw_consent(session: Session, subject: str, modality: str) -> Consent:
             )
     chosen = [name for name in affected if off.granted(subject, name)]
     reinstate = partial(suppressions.reinstate, key=session.key, subject=subject)
-    return _log(session, "withdrawn", subject, chosen, reinstate)
+    return _log(session, WITHDRAWN, subject, chosen, reinstate)
+
+
+def is_granted(session: Session, subject: str, modality: str) -> bool:
+    """Whether the ledger holds a consent to this, as far as salts and bodies are kept."""
+    with session.database.read() as connection:
+        bodies = [
+            body_of(connection, entry.index)
+            for entry in list_entries(connection)
+            if entry.type == "consent"
+        ]
+    for body in bodies:
+        found = {} if body is None else loads_strict(body, max_bytes=1 << 20)
+        salt = session.secrets.salts(found.get("consentId", "")).get(modality)
+        stated = found.get(GRANTED, [])
+        if salt is not None and _commitment(session, salt, GRANTED, subject, modality) in stated:
+            return True
+    return False
+
+
+def _commitment(session: Session, salt: bytes, what: str, subject: str, modality: str) -> str:
+    return commit(salt, what, keyed_hash(session.key, "consent", subject, modality))
 
 
 def _log(
@@ -107,10 +131,7 @@ def _log(
     consent_id, now, chosen = new_ulid(datetime.now(UTC)), datetime.now(UTC), tuple(modalities)
     salts = {name: new_salt() for name in chosen}
     session.secrets.put_salts(consent_id, salts)
-    commitments = [
-        commit(salts[name], what, keyed_hash(session.key, "consent", subject, name))
-        for name in chosen
-    ]
+    commitments = [_commitment(session, salts[name], what, subject, name) for name in chosen]
     body = dumps({"consentId": consent_id, what: sorted(commitments)})
     with session.database.transaction() as connection:
         for name in chosen:

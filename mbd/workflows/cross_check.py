@@ -15,6 +15,7 @@ from mbd.canonical.json import loads_strict
 from mbd.certificate.envelope import parse_envelope
 from mbd.certificate.receipt import Receipt
 from mbd.certificate.statement import parse_statement
+from mbd.data.items import items_of
 from mbd.data.prepared import PreparedRows
 from mbd.data.records import Records
 from mbd.database import models, suppressions
@@ -24,6 +25,7 @@ from mbd.ledger.entry import parse_entry
 from mbd.ledger.queries import Filter, LogEntry, body_of, find_entry, list_entries
 from mbd.signing.commitment import commit
 from mbd.values import Availability, parse_availability
+from mbd.workflows.consent import is_granted
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.growth import STATE_AFTER
 from mbd.workflows.session import Session
@@ -154,11 +156,21 @@ def _row_problems(
 
 
 def receipt_findings(session: Session, model: CurrentModel, receipt: Receipt) -> Iterator[str]:
-    """What is left of the channels that a receipt says are gone."""
+    """What is left of the channels that a receipt says are gone.
+
+    What arrived after consent was given again is none of the receipt's business; but nothing
+    that was erased may be there, and the consent must be in the ledger.
+    """
     suppressed, subject = session.suppressions, receipt.subject
     held = session.store().read(subjects=[subject])
     rows = session.prepared(model.policy.training_id).rows_of(subject)
+    present = {(item.modality, item.features) for item in items_of(held)}
+    erased = {(item.modality, item.features) for item in receipt.items}
     for modality in receipt.modalities:
+        if suppressed.granted(subject, modality) and is_granted(session, subject, modality):
+            if any(name == modality for name, _ in present & erased):
+                yield f"the receipt's {modality} is in the data store again"
+            continue
         if not suppressed.blocks(subject, modality):
             yield f"the receipt's {modality} is still in use"
         if any(value is not None for value in held.x[modality]):
