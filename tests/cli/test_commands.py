@@ -37,9 +37,11 @@ ALL = list(commands(main))
 
 def test_these_are_the_commands() -> None:
     assert {" ".join(words) for words in ALL} == {
-        "init", "demo", "data synth", "data import", "data info", "data subjects", "data show",
-        "train", "eval", "predict", "revoke", "resume", "state check", "verify",
-        "ledger list", "ledger show", "ledger check", "ledger checkpoint",
+        "init", "demo", "data synth", "data import", "data add", "data validate", "data info",
+        "data subjects", "data show", "data scan", "train", "eval", "predict", "revoke",
+        "consent grant", "consent withdraw", "resume", "state check", "verify", "receipt show", "receipt item",
+        "ledger list", "ledger show", "ledger check", "ledger checkpoint", "doctor", "backup",
+        "restore",
     }  # fmt: skip
 
 

@@ -119,9 +119,7 @@ def test_checkpoint_prints_the_signed_note(log, capsys):
 
 
 def test_an_unfinished_request_is_reported_and_left_alone(log, capsys):
-    request = Request(
-        request_id="r1", fingerprint="f", target="t", received_at="2026", due_by="2026"
-    )
+    request = Request(request_id="r1", fingerprint="f", received_at="2026", due_by="2026")
     with log.database.transaction() as connection:
         Journal(connection).begin(request)
     for command in (["list"], ["show", "0"], ["check"], ["checkpoint"]):
