@@ -223,7 +223,7 @@ def _rolled_back(detail: str) -> IntegrityError:
     return IntegrityError(
         f"the ledger is not a continuation of what was signed before: {detail}",
         code="log.rolled_back",
-        hint="an older ledger.db was put back, or this one was altered. Put the newest one back; "
-        "data and models of an older backup come back with `mbd restore`, which keeps the ledger. "
+        hint="an older ledger.db was restored, or this one was altered: put the newest one back. "
+        "Data and models of an older backup come back with `mbd restore`, which keeps the ledger. "
         "If the newest is lost, start a new workspace: this log must not be signed again",
     )
