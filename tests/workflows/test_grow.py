@@ -245,6 +245,25 @@ def test_killed_anywhere_all_of_it_happened_or_nothing(
     must_run(root, "revoke", "--user", user, "--modality", "audio")
 
 
+def test_a_resumption_that_is_killed_too_learns_it_once(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    root, user = trained_workspace.root, trained_workspace.revocable[0]
+    add = ["data", "add", *archive(trained_workspace, ["n1"], user)]
+    assert child_mbd(root, *add, prelude=partial(die_before, GROW, "end_growth")).code == KILLED
+    again = partial(die_before, "mbd.ledger.log.Log", "append")
+    assert child_mbd(root, "resume", prelude=again).code == KILLED
+
+    resumed = must_run(root, "resume", "--json").json
+
+    assert "audio+text+vision" in resumed["learned"]
+    assert resumed["undoneRows"] == 0
+    assert growths(root) == 1
+    session = trained_workspace.session()
+    assert session.state().digest == from_scratch(session)
+    assert must_run(root, "resume", "--json").json["learned"] == []
+
+
 def test_a_model_that_no_growth_names_is_caught(trained_workspace: TrainedWorkspace) -> None:
     root, user = trained_workspace.root, trained_workspace.revocable[0]
     must_run(root, "revoke", "--user", user, "--modality", "audio", "--method", "exact")
