@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mbd.ledger.queries import LogEntry
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
-MAX_RECEIPT_BYTES = 1 << 20
 
 
 @click.group()
@@ -176,6 +175,7 @@ def _certificate_of(receipt: Path) -> str:
     """The certificate id in a receipt."""
     from mbd.canonical.json import loads_strict
     from mbd.canonical.ulid import is_ulid
+    from mbd.certificate.receipt import MAX_RECEIPT_BYTES
     from mbd.errors import DataError
 
     with receipt.open("rb") as stream:
