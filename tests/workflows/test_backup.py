@@ -192,8 +192,16 @@ def test_killed_before_it_is_decided_a_restore_has_not_happened(
     assert_gone(root, values, done["receipt"])
 
 
-@pytest.mark.parametrize("kill", DECIDED)
-@pytest.mark.parametrize("command", ["predict --record r000000", "resume"])
+COMMANDS = ("predict --record r000000", "resume")
+FINISHED_BY = [
+    pytest.param(*kill.values, command, id=f"{kill.id}-{command.split()[0]}",
+                 marks=() if (number + turn) % 2 else pytest.mark.slow)
+    for number, kill in enumerate(DECIDED)
+    for turn, command in enumerate(COMMANDS)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kill", "command"), FINISHED_BY)
 def test_killed_after_it_is_decided_a_restore_is_finished_by_the_next_command(
     trained_workspace: TrainedWorkspace, kill: Prelude, command: str
 ) -> None:
