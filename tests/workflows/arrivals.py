@@ -48,11 +48,16 @@ def new_records(
 
 
 def archive(
-    workspace: TrainedWorkspace, names: list[str], subject: str, channels: tuple[str, ...] = ALL
+    workspace: TrainedWorkspace,
+    names: list[str],
+    subject: str,
+    channels: tuple[str, ...] = ALL,
+    *,
+    seed: int = 0,
 ) -> list[str]:
     """The same as files: SRC and options for `mbd data add` and `mbd data import`."""
     folder: Path = workspace.root.parent
-    made = new_records(workspace.session(), names, subject, channels)
+    made = new_records(workspace.session(), names, subject, channels, seed=seed)
     arrays = {
         name: np.stack([_missing(name) if value is None else value for value in made.x[name]])
         for name in SHAPES
