@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 
 from mbd.data.records import Records, Sequence2D
 from mbd.values import Availability, Cohort, Split
+
+T = TypeVar("T")
 
 SALT_BYTES = 32
 _KEYS = ("record_id", "subject", "cohort", "split")
@@ -76,11 +78,11 @@ def outline_from_parquet(content: bytes, modalities: Sequence[str]) -> Outline:
         else np.empty(0, bool)
         for name in modalities
     ]
-    available = tuple(
+    available = (
         frozenset(name for name, flag in zip(modalities, flags, strict=True) if flag[i])
         for i in range(table.num_rows)
     )
-    return Outline(*_keys(table), available)
+    return Outline(*_keys(table), _shared(available))
 
 
 def table_to_parquet(table: pa.Table) -> bytes:
@@ -117,9 +119,15 @@ def _keys(
     table: pa.Table,
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Cohort, ...], tuple[Split, ...]]:
     record_ids, subjects, cohorts, splits = (
-        tuple(table.column(name).to_pylist()) for name in _KEYS
+        _shared(table.column(name).to_pylist()) for name in _KEYS
     )
     return record_ids, subjects, cohorts, splits
+
+
+def _shared(values: Iterable[T]) -> tuple[T, ...]:
+    """These values, equal ones in memory only once: outlines of a whole store are kept at once."""
+    known: dict[T, T] = {}
+    return tuple(known.setdefault(value, value) for value in values)
 
 
 def _salts(records: Records, name: str) -> list[bytes | None]:

@@ -208,6 +208,25 @@ class PreparedStore:
         """Hold more rows, all or none; each bucket at most once. Raises as `write_buckets`."""
         self.write_buckets((b, _joined(self.read_bucket(b), rows)) for b, rows in parts)
 
+    def spread(self, count: int) -> None:
+        """Over about `count` files, if that is at least twice as many; the same rows.
+
+        Each file is split into as many, so that one at a time is in memory: hashed modulo a
+        multiple of their number, nobody moves to a part of another one. Raises as `write_buckets`.
+        """
+        parts = count // self._folder.count
+        if parts < 2:
+            return
+        wider = parts * self._folder.count
+        self._folder.commit(
+            (
+                (bucket, _new_bucket(rows, bucket, self._key, wider))
+                for held in self.all_rows()
+                for bucket, rows in _regrouped(held, self._key, wider).items()
+            ),
+            count=wider,
+        )
+
     def sweep(self) -> list[Path]:
         """Remove what a killed writer left; returns the files removed."""
         return self._folder.sweep()
@@ -225,6 +244,16 @@ def _joined(held: Bucket, more: Bucket) -> Bucket:
     """The rows of both, head by head."""
     parts = {name: [b[name] for b in (held, more) if name in b] for name in {*held, *more}}
     return {name: PreparedRows.concat(found) for name, found in parts.items()}
+
+
+def _regrouped(held: Bucket, key: bytes, count: int) -> dict[int, dict[str, PreparedRows]]:
+    """Rows by bucket out of `count`, and by head."""
+    found: dict[int, dict[str, PreparedRows]] = {}
+    for head, rows in held.items():
+        places = np.array([keyed_bucket(key, subject, count) for subject in rows.subjects])
+        for bucket in np.unique(places).tolist():
+            found.setdefault(bucket, {})[head] = rows.select(np.flatnonzero(places == bucket))
+    return found
 
 
 def _row_digest(head: str, rows: PreparedRows, index: int) -> bytes:

@@ -226,15 +226,32 @@ class Store:
 
     def _add(self, records: Records, held: int, subjects: int) -> None:
         count = bucket_count(subjects, held + len(records))
+        arriving = _by_bucket(records, self._key, self._folder.count)
         if count > 2 * self._folder.count:  # grown: spread again, so that files stay small
-            everything = Records.concat([self.read(), records], self.schema.names)
-            new = _new_buckets(everything, self.schema, self._key, count)
-            self._folder.commit(new, count=count)
+            self._split(math.ceil(count / self._folder.count), dict(arriving))
             return
-        touched = _by_bucket(records, self._key, self._folder.count)
         self._folder.commit(
             (bucket, self._encode(Records.concat([self.read_bucket(bucket), more])))
-            for bucket, more in touched
+            for bucket, more in arriving
+        )
+
+    def _split(self, parts: int, arriving: Mapping[int, Records]) -> None:
+        """So many files in place of each: a multiple, so that one at a time is in memory.
+
+        Hashed modulo a multiple of their number, nobody moves to a part of another one.
+        """
+        count, none = parts * self._folder.count, Records.concat([], self.schema.names)
+        everything = (
+            Records.concat([self.read_bucket(bucket), arriving.get(bucket, none)])
+            for bucket in self.buckets()
+        )
+        self._folder.commit(
+            (
+                new
+                for part in everything
+                for new in _new_buckets(part, self.schema, self._key, count)
+            ),
+            count=count,
         )
 
     def replace_bucket(self, bucket: int, records: Records) -> None:

@@ -108,6 +108,7 @@ class Learning:
             known = _learned(prepared)
             wanted = Records.concat([wanted, _forgotten(self.session, policy, known)])
         _refuse_overflow(policy, prepared.counts(), wanted)
+        prepared.spread(len(self.session.store().buckets()))  # files of rows stay small too
         begin_growth(self.session)
         model = ServedModel(current.snapshot, policy)
         added: dict[str, HeadState] = {}

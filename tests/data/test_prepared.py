@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mbd.data.prepared import PreparedRows, PreparedStore
-from mbd.errors import ConflictError, DataError, IntegrityError, NotFoundError
+from mbd.errors import ConflictError, DataError, IntegrityError, NotFoundError, StorageError
+from mbd.workspace.files import write_atomically
 from tests.data.build import KEY, prepare, small, stores
 
 RECORDS, SCHEMA = small()
@@ -46,6 +47,50 @@ def test_the_digest_knows_the_rows_and_nothing_else(tmp_path):
     assert one.digest() == prepared.digest()
     assert two.digest() != prepared.digest()
     assert one.facts == {"core": "other"}
+
+
+def test_rows_spread_over_more_files_are_the_same_rows(tmp_path):
+    _, prepared = stores(tmp_path)
+    before, counts, largest = prepared.digest(), prepared.counts(), _largest(prepared)
+
+    prepared.spread(5)
+    assert len(prepared.buckets()) == 3, "less than twice as many are not worth it"
+
+    prepared.spread(25)
+
+    again = PreparedStore.open(prepared.folder, KEY)
+    assert len(again.buckets()) == 24
+    assert again.digest() == before
+    assert again.counts() == counts
+    assert _largest(again) < largest
+    assert {*again.folder.iterdir()} == {*again.files()}
+    for subject in set(RECORDS.subjects):
+        assert again.rows_of(subject).keys() == {
+            h for h, r in ROWS.items() if subject in r.subjects
+        }
+
+
+def test_a_disk_that_is_full_while_rows_spread_leaves_them_as_they_were(tmp_path, monkeypatch):
+    _, prepared = stores(tmp_path)
+    before, files = prepared.digest(), {*prepared.files()}
+    written = []
+
+    def full_after_two(path, content, **options):
+        written.append(path)
+        if len(written) > 2:
+            raise StorageError("full", code="storage.full")
+        write_atomically(path, content, **options)
+
+    monkeypatch.setattr("mbd.data.buckets.write_atomically", full_after_two)
+    with pytest.raises(StorageError):
+        prepared.spread(24)
+
+    assert {*PreparedStore.open(prepared.folder, KEY).folder.iterdir()} == files
+    assert prepared.digest() == before
+
+
+def _largest(prepared: PreparedStore) -> int:
+    return max(path.stat().st_size for path in prepared.files()[:-1])
 
 
 def test_heads_of_different_width_share_a_file(tmp_path):

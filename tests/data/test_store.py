@@ -126,6 +126,34 @@ def test_a_growing_store_spreads_over_more_buckets(tmp_path):
     assert sorted(os.listdir(store.folder)) == sorted(path.name for path in store.files())
 
 
+def test_a_store_that_spreads_holds_one_of_its_files_in_memory_at_a_time(store, monkeypatch):
+    more, _ = synthesise(300, 300, seed=1)
+    more = dataclasses.replace(
+        renamed(more, "-b"),
+        subjects=tuple(f"n{s}" for s in more.subjects),
+        cohorts=("revocable",) * 300,
+    )
+    held = store.read()
+    largest = max(len(store.read_bucket(b)) for b in store.buckets()) + 300
+    joined, concat = [], Records.concat
+
+    def counted(parts, modalities=()):
+        made = concat(parts, modalities)
+        joined.append(len(made))
+        return made
+
+    monkeypatch.setattr(Records, "concat", staticmethod(counted))
+    store.add(more)
+
+    assert max(joined) < largest < len(held) + len(more)
+    assert len(store.buckets()) % 3 == 0
+    assert len(store.buckets()) >= bucket_count(306, 348)
+    for bucket in store.buckets():
+        assert {store.bucket_of(s) for s in store.read_bucket(bucket).subjects} <= {bucket}
+    monkeypatch.undo()
+    assert same(Store.open(store.folder, KEY).read(), Records.concat([held, more]))
+
+
 def test_later_records_join_without_what_was_revoked(tmp_path):
     folder = tmp_path / "store"
     take_in(folder, KEY, RECORDS, SCHEMA)

@@ -114,6 +114,30 @@ def test_the_order_of_arrivals_does_not_matter(original: Path, tmp_path: Path) -
     assert len(digests) == 1
 
 
+def test_files_of_rows_stay_small_as_people_join(trained_workspace: TrainedWorkspace) -> None:
+    root = trained_workspace.root
+
+    def add(people: range) -> None:
+        with open_session(open_workspace(root), write=True) as session:
+            made = [new_records(session, [f"n{one}"], f"new-{one}") for one in people]
+            add_data(session, Records.concat(made), session.store().schema)
+
+    def files() -> tuple[int, int]:
+        session = trained_workspace.session()
+        prepared = session.prepared(session.model().policy.training_id)
+        return len(session.store().buckets()), len(prepared.buckets())
+
+    assert files() == (1, 1)
+    add(range(60))
+    add(range(60, 61))
+
+    session = trained_workspace.session()
+    held, rows = files()
+    assert held == rows > 2
+    assert session.state().digest == from_scratch(session)
+    assert must_run(root, "state", "check", "--json").json["findings"] == []
+
+
 def test_what_was_imported_unlearned_is_learned_by_the_next_addition(
     trained_workspace: TrainedWorkspace,
 ) -> None:
