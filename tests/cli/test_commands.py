@@ -39,7 +39,8 @@ def test_these_are_the_commands() -> None:
     assert {" ".join(words) for words in ALL} == {
         "init", "demo", "data synth", "data import", "data add", "data validate", "data info",
         "data subjects", "data show", "data scan", "train", "eval", "predict", "revoke",
-        "consent grant", "consent withdraw", "resume", "state check", "verify", "receipt show", "receipt item",
+        "consent grant", "consent withdraw", "resume", "state check", "verify",
+        "receipt show", "receipt item",
         "ledger list", "ledger show", "ledger check", "ledger checkpoint", "doctor", "backup",
         "restore",
     }  # fmt: skip
