@@ -67,6 +67,8 @@ class Cost:
     """What one operation took."""
 
     seconds: float
+    cpu: float
+    """Seconds that it computed: what other work the machine has does not count."""
     read: int
     """Bytes, whether a disk or the page cache gave them."""
     written: int
@@ -109,14 +111,17 @@ class Meter:
     @contextmanager
     def measure(self) -> Iterator[None]:
         """Time and count what happens inside; what changed on disk is looked up outside."""
-        before, (read, written), started = _on_disk(self.folder), _bytes(), time.perf_counter()
+        before, (read, written) = _on_disk(self.folder), _bytes()
+        started, started_cpu = time.perf_counter(), time.process_time()
         yield
-        seconds, (read_now, written_now) = time.perf_counter() - started, _bytes()
+        seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
+        read_now, written_now = _bytes()
         after = _on_disk(self.folder)
         changed = [path for path, stat in after.items() if before.get(path) != stat]
         self.costs.append(
             Cost(
                 seconds=seconds,
+                cpu=cpu,
                 read=read_now - read,
                 written=written_now - written,
                 files=len(changed),
@@ -136,7 +141,8 @@ class Meter:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def main(records: tuple[int, ...], turns: int | None, quick: bool, as_json: bool) -> None:
     """Measure additions, erasures and scans of stores of several sizes."""
-    sizes = sorted(set(records)) or ([200, 1000] if quick else [1000, 10_000, 100_000])
+    whole = {count - count % RECORDS_PER_SUBJECT for count in records}
+    sizes = sorted(whole) or ([200, 1000] if quick else [1000, 10_000, 100_000])
     folder = Path(tempfile.mkdtemp(prefix="mbd-benchmark-"))
     try:
         measured = [measure(folder / str(size), size, turns or (2 if quick else 5))
@@ -325,7 +331,9 @@ def document(measured: Sequence[Measured]) -> dict[str, object]:
             for one in measured
         ],
         "ratios": {
-            name: {what: _ratio(measured, name, what) for what in ("seconds", "read", "written")}
+            name: {
+                what: _ratio(measured, name, what) for what in ("seconds", "cpu", "read", "written")
+            }
             for name in measured[0].steps
         },
         "growth": {name: _growth(measured, name) for name in measured[0].steps},
@@ -367,6 +375,7 @@ def _rows_of(measured: Sequence[Measured], name: str) -> Iterator[tuple[str, ...
     steps = [one.steps[name] for one in measured]
     for label, what, unit, form in (
         ("seconds", "seconds", 1.0, ".3f"),
+        ("seconds of CPU", "cpu", 1.0, ".3f"),
         ("MB read", "read", 1e6, ".2f"),
         ("MB written", "written", 1e6, ".2f"),
     ):
@@ -376,6 +385,9 @@ def _rows_of(measured: Sequence[Measured], name: str) -> Iterator[tuple[str, ...
         yield (f"{name}: {label}", *values, ratio)
     files = (f"{step.median('files'):.0f} of {step.each[0].files_in_all}" for step in steps)
     yield ("  files rewritten", *files, "")
+    if name in ("add", "erase"):
+        held = (f"{step.median('file_bytes') / 1e6:.2f}" for step in steps)
+        yield ("  MB of those files", *held, f"{_ratio(measured, name, 'file_bytes'):.2f}")
     yield ("  MB of memory, peak growth", *(f"{step.memory:.0f}" for step in steps), "")
 
 
