@@ -170,7 +170,7 @@ class Session:
         policy = model.policy
         rows = self.prepared(policy.training_id).rows_of(subject)
         heads = {head: len(found) for head, found in sorted(rows.items())}
-        cohort = policy.schema.cohorts.cohort_of(subject)
+        cohort = self.store().schema.cohorts.cohort_of(subject)
         blocks = [
             block.name
             for block in policy.provenance
