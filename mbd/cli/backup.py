@@ -114,7 +114,8 @@ def _show(done: Restored, found: Backup, as_json: bool) -> None:
     if done.entries_since:
         lines.append(f"  {done.entries_since} ledger entries came after the backup, and are kept")
     if done.channels:
-        lines.append(f"  {done.channels} channels were revoked since: subtracted and erased again")
+        what = "channel was" if done.channels == 1 else "channels were"
+        lines.append(f"  {done.channels} {what} revoked since: subtracted and erased again")
     if done.heads:
         lines.append(f"  released anew: {', '.join(done.heads)}")
     lines.append("Data and models that were added after the backup are gone.")

@@ -1,6 +1,6 @@
 """The core: encoders, properties, a generator and fusion, for every availability.
 
-Trained on the foundation cohort, then frozen. The equations are ours (DESIGN 4).
+Trained on the foundation cohort, then frozen. The equations are ours.
 """
 
 from __future__ import annotations

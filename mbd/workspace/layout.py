@@ -15,7 +15,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Workspace:
-    """Paths of a workspace (DESIGN: one folder holds everything but the memories)."""
+    """Paths of a workspace: one folder holds everything but the memories."""
 
     root: Path
 
