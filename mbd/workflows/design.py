@@ -26,7 +26,13 @@ from mbd.data.schema import DatasetSchema
 from mbd.deletion.parameters import plan_head
 from mbd.deletion.plan import BlockProvenance
 from mbd.errors import RefusedError, UsageError
-from mbd.head.feature_map import FeatureMap, design_feature_map, quantise, quantise_targets
+from mbd.head.feature_map import (
+    FeatureMap,
+    design_feature_map,
+    quantise,
+    quantise_targets,
+    width_for,
+)
 from mbd.head.selection import CANDIDATES, Choice, Rows, choose_strong_convexity
 from mbd.head.solve import HeadScale
 from mbd.model.core import Core
@@ -338,7 +344,7 @@ def _feature_map(basis: _Basis, extractor: Extractor, name: str) -> tuple[Featur
         raise UsageError(
             f"head {name!r} has {inputs} inputs, more than heads.width = {heads.width}",
             field="heads.width",
-            hint=f"set heads.width to at least {2 * inputs}",
+            hint=f"set heads.width to at least {width_for(inputs, heads.width)}",
         )
     return design_feature_map(
         inputs=inputs,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mbd.canonical.digest import b64encode
 from mbd.canonical.json import dumps
 from mbd.canonical.ulid import new_ulid
 from mbd.database.engine import Database
@@ -17,6 +16,7 @@ from mbd.database.secrets import Secrets
 from mbd.errors import ConflictError
 from mbd.ledger.entry import unsigned_entry
 from mbd.signing.keys import SigningKey, generate_key
+from mbd.verify.trust import render_trust
 from mbd.workflows.session import KEY_BYTES, open_log
 from mbd.workspace.files import fsync_directory, storage_errors, write_atomically
 from mbd.workspace.layout import FORMAT_VERSION, Workspace, open_workspace
@@ -111,26 +111,9 @@ def _fill(draft: Workspace) -> Initialised:
             body = _key_body(role, key)
             log.append(connection, unsigned_entry("key-add", datetime.now(UTC), body), body)
     log.publish()
-    write_atomically(draft.trust_file, _trust(issuer, issuer_key, origin, str(log.verifier_key)))
+    trust = render_trust({issuer: issuer_key.public}, origin, log.verifier_key)
+    write_atomically(draft.trust_file, trust.encode())
     return Initialised(draft, issuer_key.key_id, log_key.key_id, origin)
-
-
-def _trust(issuer: str, key: SigningKey, origin: str, vkey: str) -> bytes:
-    """A trust file that believes this workspace: its own keys, for its own checks."""
-    lines = [
-        "# Whom `mbd verify` believes. Auditors: get this file from somebody you trust,",
-        "# and compare the keys over a second channel.",
-        "[[issuer]]",
-        f'name = "{issuer}"',
-        f'keyId = "{key.key_id}"',
-        f'publicKey = "{b64encode(key.public.der)}"',
-        "",
-        "[log]",
-        f'origin = "{origin}"',
-        f'vkey = "{vkey}"',
-        "",
-    ]
-    return "\n".join(lines).encode()
 
 
 def _key_body(role: str, key: SigningKey) -> bytes:
