@@ -50,7 +50,8 @@ REGISTRY: dict[str, ClaimWords] = {
     ),
     "others-untouched": ClaimWords(
         "asserted",
-        "The heads that this request did not select are bit for bit what they were.",
+        "The heads that this request did not select are bit for bit what they were, but for those "
+        "that another request carried out together with it selected.",
     ),
     "erased": ClaimWords(
         "measured",

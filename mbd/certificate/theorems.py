@@ -104,10 +104,10 @@ EXACT = Theorem(
         comparator=(
             "The heads selected by this request are, bit for bit, what the same build of the "
             "program computes from the state of a system that never saw the revoked modalities "
-            "of this subject. Heads not selected keep their bits; noise in them was drawn "
-            "earlier and independently of the revoked modalities. With nothing selected, the "
-            "model keeps its bits. This holds if the declared provenance is true and the "
-            "arithmetic is as described."
+            "of this subject. This request changes no head that it does not select, and nothing "
+            "if it selects none: what another request changes together with it, and noise drawn "
+            "earlier, come from states that never held the revoked modalities. This holds if the "
+            "declared provenance is true and the arithmetic is as described."
         ),
         neighbouring=_NEIGHBOURING,
         arithmetic=(
