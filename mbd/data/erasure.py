@@ -1,55 +1,71 @@
-"""Erasing some modalities of one person: plan, needles, erase, search.
+"""Erasing what requests want erased, bucket by bucket: plan, needles, erase.
 
+However many requests fall in a bucket, its files are read once to plan and rewritten once.
+Requests are carried out in their order: what an earlier one takes, a later one does not find.
 Every step can be repeated: killed at any instant and run again, it ends in the same place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mbd.canonical.items import Item, root_of_items
+from mbd.canonical.json import dumps, loads_strict
 from mbd.data.columns import sequence_bytes
 from mbd.data.items import items_of
-from mbd.data.needles import Needles, held_nowhere, pieces
+from mbd.data.needles import Needles
+from mbd.data.pieces import held_by, pieces_of
 from mbd.data.prepared import PreparedRows, PreparedStore
 from mbd.data.records import Records
 from mbd.data.store import Store
+from mbd.errors import DataError, IntegrityError, NotFoundError
 from mbd.values import parse_availability
+from mbd.workspace.files import storage_errors, write_atomically
+
+_FILE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erasing:
+    """What one request wants erased."""
+
+    request: str
+    """The caller's id for it."""
+    subject: str
+    modalities: tuple[str, ...]
+    """Sorted; with everything derived from them (`DatasetSchema.cascade`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErasePlan:
-    """What will be erased where; JSON-able, and destroyed when the request is complete."""
+    """What one request erases; JSON-able, and destroyed when the request is complete."""
 
+    request: str
     subject: str
     modalities: tuple[str, ...]
-    """Sorted; whoever plans has added what is derived from them."""
-    bucket: int
     touched: tuple[str, ...]
     """Ids of records that lose a modality and stay."""
     vanishing: tuple[str, ...]
     """Ids of records that have nothing left."""
     rows: dict[str, int]
-    """Prepared rows to be removed, by head, over all prepared stores."""
+    """Prepared rows to be removed, by head, over all prepared stores; a row goes with the first
+    request that takes a modality of its head."""
     items: tuple[Item, ...]
     """What is to be erased, salts included: once it is gone, only a receipt still has them."""
     deleted_set: str
     """Root (hex) of the tree over `items`."""
-    root_before: str
-    """Root (hex) of the data set."""
-    root_after: str
-    """Root (hex) of the data set once they are erased."""
+    needles: Needles
+    """What a search looks for afterwards: nobody who stays holds any of it."""
+    bucket: int = 0
+    root_before: str = ""
+    root_after: str = ""
 
     def covers(self, subject: str, modality: str) -> bool:
         """Whether this channel of this person is to be erased."""
         return subject == self.subject and modality in self.modalities
-
-    def covers_head(self, head: str) -> bool:
-        """Whether the rows of the person in this head are to be erased."""
-        return not parse_availability(head).isdisjoint(self.modalities)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form; keys are the field names."""
@@ -57,101 +73,228 @@ class ErasePlan:
             **{name: getattr(self, name) for name in _PLAIN},
             **{name: list(getattr(self, name)) for name in _LISTS},
             "items": [item.to_json() for item in self.items],
+            "needles": self.needles.to_json(),
         }
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> ErasePlan:
         """Inverse of `to_json`."""
-        fields: dict[str, Any] = {name: value[name] for name in _PLAIN}
+        fields: dict[str, Any] = {name: value[name] for name in _PLAIN if name in value}
         fields.update({name: tuple(value[name]) for name in _LISTS})
-        return ErasePlan(**fields, items=tuple(Item(**item) for item in value["items"]))
+        items = tuple(Item(**item) for item in value["items"])
+        return ErasePlan(**fields, items=items, needles=Needles.from_json(value["needles"]))
 
 
 _LISTS = ("modalities", "touched", "vanishing")
-_PLAIN = ("subject", "bucket", "rows", "deleted_set", "root_before", "root_after")
+_PLAIN = ("request", "subject", "rows", "deleted_set", "bucket", "root_before", "root_after")
 
 
-def plan_erasure(
-    store: Store,
-    prepared: Sequence[PreparedStore],
-    subject: str,
-    modalities: Iterable[str],
-) -> ErasePlan:
-    """What erasing `modalities` of `subject` would do; changes nothing.
+@dataclass(frozen=True, kw_only=True)
+class BucketErasure:
+    """What is to be erased in one bucket."""
+
+    bucket: int
+    plans: tuple[ErasePlan, ...]
+    """In the order of the requests."""
+    root_before: str
+    """Root (hex) of the bucket's items."""
+    root_after: str
+    """Root (hex) of those that stay."""
+
+    def plan_of(self, request: str) -> ErasePlan:
+        """The plan of one request.
+
+        Raises:
+            NotFoundError: It erases nothing here.
+        """
+        for one in self.plans:
+            if one.request == request:
+                return one
+        raise NotFoundError(f"bucket {self.bucket}: no plan for request {request}")
+
+    def covers(self, subject: str, modality: str) -> bool:
+        """Whether this channel of this person is to be erased."""
+        return any(one.covers(subject, modality) for one in self.plans)
+
+    def needles(self) -> Needles:
+        """Those of all plans."""
+        kinds = dict.fromkeys(kind for one in self.plans for kind in one.needles.by_kind)
+        return Needles(
+            {
+                kind: tuple(
+                    needle for one in self.plans for needle in one.needles.by_kind.get(kind, ())
+                )
+                for kind in kinds
+            }
+        )
+
+    def save(self, path: Path) -> None:
+        """Write to a file that only its owner can read; it holds what is to be erased."""
+        plain = {name: getattr(self, name) for name in ("bucket", "root_before", "root_after")}
+        content = dumps({**plain, "plans": [one.to_json() for one in self.plans]})
+        write_atomically(path, content, mode=0o600)
+
+    @staticmethod
+    def load(path: Path) -> BucketErasure:
+        """Inverse of `save`.
+
+        Raises:
+            NotFoundError: No such file.
+            IntegrityError: Torn or altered.
+        """
+        if not path.is_file():
+            raise NotFoundError(f"{path}: no such file")
+        with storage_errors(path):
+            content = path.read_bytes()
+        try:
+            value = loads_strict(content, max_bytes=_FILE_BYTES)
+            plans = tuple(ErasePlan.from_json(one) for one in value.pop("plans"))
+            return BucketErasure(**value, plans=plans)
+        except (DataError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"{path} is not a plan of an erasure: {error}") from error
+
+
+def plan_bucket(
+    store: Store, prepared: Sequence[PreparedStore], bucket: int, wanted: Sequence[Erasing]
+) -> BucketErasure:
+    """What erasing all that is wanted in one bucket would do; changes nothing.
 
     Args:
         store: The data.
         prepared: Prepared rows of every model that is kept.
-        subject: Whose; someone unknown has nothing to erase.
-        modalities: Which; with everything derived from them (`DatasetSchema.cascade`).
+        bucket: Where every subject of `wanted` is; someone unknown has nothing to erase.
+        wanted: The requests in their order.
+
+    Raises:
+        DataError: A subject belongs to another bucket, or a request is there twice.
     """
-    chosen = tuple(sorted(set(modalities)))
-    bucket = store.bucket_of(subject)
-    held = store.read_bucket(bucket)
-    kept = held.without(lambda who, name: who == subject and name in chosen)
-    removed = held.without(lambda who, name: not (who == subject and name in chosen))
-    staying, items = set(kept.record_ids), items_of(removed)
-    return ErasePlan(
-        subject=subject,
-        modalities=chosen,
-        bucket=bucket,
-        touched=tuple(name for name in removed.record_ids if name in staying),
-        vanishing=tuple(name for name in removed.record_ids if name not in staying),
-        rows=_row_counts(prepared, subject, chosen),
-        items=items,
-        deleted_set=root_of_items(items).hex(),
-        root_before=store.root(),
-        root_after=store.root({bucket: kept}),
-    )
-
-
-def _row_counts(
-    prepared: Sequence[PreparedStore], subject: str, modalities: tuple[str, ...]
-) -> dict[str, int]:
-    found: dict[str, int] = {}
+    if len({one.request for one in wanted}) != len(wanted):
+        raise DataError("a request is there twice", field="request")
+    if any(store.bucket_of(one.subject) != bucket for one in wanted):
+        raise DataError(f"a subject does not belong to bucket {bucket}", field="subject")
+    takers = _Takers(wanted)
+    taken = [_Taken() for _ in wanted]
+    staying = _Taken()
+    _share_records(store.read_bucket(bucket), takers, taken, staying)
     for one in prepared:
-        for head, rows in one.rows_of(subject).items():
-            if not parse_availability(head).isdisjoint(modalities):
-                found[head] = found.get(head, 0) + len(rows)
-    return found
-
-
-def build_needles(store: Store, prepared: Sequence[PreparedStore], plan: ErasePlan) -> Needles:
-    """What a later `scan` looks for; call it before `erase`, and keep the result."""
-    held = store.read_bucket(plan.bucket)
-    rows = [one.read_bucket(one.bucket_of(plan.subject)) for one in prepared]
-    others = [*_feature_bytes(held, plan, erased=False), *_row_bytes(rows, plan, erased=False)]
-    features = [p for content in _feature_bytes(held, plan, erased=True) for p in pieces(content)]
-    removed = [p for content in _row_bytes(rows, plan, erased=True) for p in pieces(content)]
-    names = [form for name in plan.vanishing for form in id_forms(name)]
-    return Needles(
-        {
-            "features": held_nowhere(features, others),
-            "prepared rows": held_nowhere(removed, others),
-            "record ids": tuple(names),
-            "salts": tuple(bytes.fromhex(item.salt) for item in plan.items),
-        }
+        for rows in _held_rows(one, {asked.subject for asked in wanted}):
+            _share_rows(rows, takers, taken, staying)
+    return BucketErasure(
+        bucket=bucket,
+        plans=_plans(wanted, taken, staying),
+        root_before=store.bucket_root(bucket),
+        root_after=root_of_items(staying.items).hex(),
     )
 
 
-def _feature_bytes(records: Records, plan: ErasePlan, *, erased: bool) -> Iterator[bytes]:
-    """Stored bytes of the sequences that go, or of those that stay."""
-    for name, column in records.x.items():
-        for subject, value in zip(records.subjects, column, strict=True):
-            if value is not None and plan.covers(subject, name) == erased:
-                yield sequence_bytes(value)
+class _Takers:
+    """Which request takes a channel or a row: the first, in order, that asks for it."""
+
+    def __init__(self, wanted: Sequence[Erasing]) -> None:
+        self._channels: dict[tuple[str, str], int] = {}
+        for number, one in enumerate(wanted):
+            for modality in one.modalities:
+                self._channels.setdefault((one.subject, modality), number)
+
+    def of_channel(self, subject: str, modality: str) -> int | None:
+        return self._channels.get((subject, modality))
+
+    def of_row(self, subject: str, head: str) -> int | None:
+        asked = (self.of_channel(subject, name) for name in parse_availability(head))
+        return min((number for number in asked if number is not None), default=None)
+
+    def left(self, head: str, rows: PreparedRows) -> PreparedRows:
+        """The rows of one head that nobody takes."""
+        return rows.where(lambda subject: self.of_row(subject, head) is None)
 
 
-def _row_bytes(
-    buckets: Sequence[dict[str, PreparedRows]], plan: ErasePlan, *, erased: bool
-) -> Iterator[bytes]:
-    """Stored bytes of the prepared inputs that go (row by row), or of those that stay."""
-    for bucket in buckets:
-        for head, rows in bucket.items():
-            mine = [name == plan.subject and plan.covers_head(head) for name in rows.subjects]
-            for row, goes in zip(rows.v, mine, strict=True):
-                if goes == erased:
-                    yield row.astype("<i2", copy=False).tobytes()
+@dataclass
+class _Taken:
+    """What one request takes, or what stays, as it is met."""
+
+    touched: list[str] = field(default_factory=list)
+    vanishing: list[str] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    features: list[bytes] = field(default_factory=list)
+    """Stored bytes of sequences."""
+    rows: dict[str, int] = field(default_factory=dict)
+    inputs: list[bytes] = field(default_factory=list)
+    """Stored bytes of the inputs of prepared rows."""
+
+
+def _share_records(
+    held: Records, takers: _Takers, taken: Sequence[_Taken], staying: _Taken
+) -> None:
+    """Give every sequence to the request that takes it, or to what stays."""
+
+    def owner(subject: str, modality: str) -> _Taken:
+        number = takers.of_channel(subject, modality)
+        return staying if number is None else taken[number]
+
+    for item in items_of(held):
+        owner(item.subject, item.modality).items.append(item)
+    for name, column in held.x.items():
+        for subject, value in zip(held.subjects, column, strict=True):
+            if value is not None:
+                owner(subject, name).features.append(sequence_bytes(value))
+    for index, (record_id, subject) in enumerate(zip(held.record_ids, held.subjects, strict=True)):
+        numbers = {takers.of_channel(subject, name) for name in held.availability(index)}
+        steps = sorted(number for number in numbers if number is not None)
+        last = None if None in numbers or not steps else steps[-1]
+        for number in steps:
+            ends = taken[number].vanishing if number == last else taken[number].touched
+            ends.append(record_id)
+
+
+def _held_rows(prepared: PreparedStore, subjects: set[str]) -> Iterator[dict[str, PreparedRows]]:
+    """Rows by head of every bucket that these people are in: one, if the stores are alike."""
+    for bucket in sorted({prepared.bucket_of(subject) for subject in subjects}):
+        yield prepared.read_bucket(bucket)
+
+
+def _share_rows(
+    held: dict[str, PreparedRows], takers: _Takers, taken: Sequence[_Taken], staying: _Taken
+) -> None:
+    """Give every row to the request that takes it, or to what stays."""
+    for head, rows in held.items():
+        number_of = {subject: takers.of_row(subject, head) for subject in set(rows.subjects)}
+        content = rows.v.astype("<i2", copy=False).tobytes()
+        width = 2 * rows.v.shape[1]
+        for index, subject in enumerate(rows.subjects):
+            number = number_of[subject]
+            owner = staying if number is None else taken[number]
+            owner.inputs.append(content[index * width : (index + 1) * width])
+            owner.rows[head] = owner.rows.get(head, 0) + 1
+
+
+def _plans(
+    wanted: Sequence[Erasing], taken: Sequence[_Taken], staying: _Taken
+) -> tuple[ErasePlan, ...]:
+    features = [dict.fromkeys(pieces_of(one.features)) for one in taken]
+    inputs = [dict.fromkeys(pieces_of(one.inputs)) for one in taken]
+    candidates = (piece for found in (*features, *inputs) for piece in found)
+    held = held_by(candidates, [*staying.features, *staying.inputs])
+    return tuple(
+        ErasePlan(
+            request=asked.request,
+            subject=asked.subject,
+            modalities=asked.modalities,
+            touched=tuple(one.touched),
+            vanishing=tuple(one.vanishing),
+            rows=one.rows,
+            items=tuple(one.items),
+            deleted_set=root_of_items(one.items).hex(),
+            needles=Needles(
+                {
+                    "features": tuple(piece for piece in mine if piece not in held),
+                    "prepared rows": tuple(piece for piece in row_pieces if piece not in held),
+                    "record ids": tuple(form for name in one.vanishing for form in id_forms(name)),
+                    "salts": tuple(bytes.fromhex(item.salt) for item in one.items),
+                }
+            ),
+        )
+        for asked, one, mine, row_pieces in zip(wanted, taken, features, inputs, strict=True)
+    )
 
 
 def id_forms(record_id: str) -> Iterator[bytes]:
@@ -161,41 +304,79 @@ def id_forms(record_id: str) -> Iterator[bytes]:
     yield b'"' + name + b'"'
 
 
-def erase(store: Store, prepared: Sequence[PreparedStore], plan: ErasePlan) -> list[Path]:
-    """Rewrite every file that holds what `plan` covers, and unlink the old ones.
+def erase_bucket(store: Store, prepared: Sequence[PreparedStore], planned: BucketErasure) -> None:
+    """Rewrite every file that holds what was planned, and unlink the old ones.
 
     Safe to repeat, and after a crash at any instant.
-
-    Returns:
-        The files now in force where something was erased, by this call or an earlier one.
 
     Raises:
         StorageError: The disk refused; repeat when it can.
     """
-    _erase_records(store, plan)
+    _erase_records(store, planned)
     for one in prepared:
-        _erase_rows(one, plan)
-    stores: list[Store | PreparedStore] = [store, *prepared]
-    return [path for one in stores for path in one.bucket_files(one.bucket_of(plan.subject))]
+        _erase_rows(one, planned)
 
 
-def _erase_records(store: Store, plan: ErasePlan) -> None:
-    bucket = store.bucket_of(plan.subject)
-    held = store.read_bucket(bucket)
-    if any(True for _ in _feature_bytes(held, plan, erased=True)):
-        store.replace_bucket(bucket, held.without(plan.covers))
-    store.sweep()
+def bucket_files(
+    store: Store, prepared: Sequence[PreparedStore], planned: BucketErasure
+) -> list[Path]:
+    """The files of records and rows in force where something was, or is to be, erased."""
+    subjects = {one.subject for one in planned.plans}
+    found = list(store.bucket_files(planned.bucket))
+    for one in prepared:
+        for bucket in sorted({one.bucket_of(subject) for subject in subjects}):
+            found += one.bucket_files(bucket)
+    return list(dict.fromkeys(found))
 
 
-def _erase_rows(prepared: PreparedStore, plan: ErasePlan) -> None:
-    bucket = prepared.bucket_of(plan.subject)
-    held = prepared.read_bucket(bucket)
-    if any(plan.covers_head(head) and plan.subject in held[head].subjects for head in held):
-        prepared.write_bucket(
-            bucket,
-            {
-                head: rows.without_subject(plan.subject) if plan.covers_head(head) else rows
-                for head, rows in held.items()
-            },
-        )
-    prepared.sweep()
+def _erase_records(store: Store, planned: BucketErasure) -> None:
+    held = store.read_bucket(planned.bucket)
+    gone = any(
+        value is not None and planned.covers(subject, name)
+        for name, column in held.x.items()
+        for subject, value in zip(held.subjects, column, strict=True)
+    )
+    if gone:
+        store.replace_bucket(planned.bucket, held.without(planned.covers))
+    else:
+        store.sweep()
+
+
+def _erase_rows(prepared: PreparedStore, planned: BucketErasure) -> None:
+    takers = _Takers(
+        [Erasing(request=p.request, subject=p.subject, modalities=p.modalities)
+         for p in planned.plans]
+    )  # fmt: skip
+    kept: dict[int, dict[str, PreparedRows]] = {}
+    for bucket in sorted({prepared.bucket_of(one.subject) for one in planned.plans}):
+        held = prepared.read_bucket(bucket)
+        left = {head: takers.left(head, rows) for head, rows in held.items()}
+        if any(len(left[head]) < len(rows) for head, rows in held.items()):
+            kept[bucket] = left
+    if kept:
+        prepared.write_buckets(kept.items())
+    else:
+        prepared.sweep()
+
+
+def plan_erasure(
+    store: Store, prepared: Sequence[PreparedStore], subject: str, modalities: Iterable[str]
+) -> ErasePlan:
+    """The plan of a single request."""
+    wanted = Erasing(request="", subject=subject, modalities=tuple(sorted(set(modalities))))
+    planned = plan_bucket(store, prepared, store.bucket_of(subject), [wanted])
+    after = store.root({planned.bucket: planned.root_after})
+    one = planned.plans[0]
+    return replace(one, bucket=planned.bucket, root_before=store.root(), root_after=after)
+
+
+def build_needles(store: Store, prepared: Sequence[PreparedStore], plan: ErasePlan) -> Needles:
+    """Those of the plan."""
+    return plan.needles
+
+
+def erase(store: Store, prepared: Sequence[PreparedStore], plan: ErasePlan) -> list[Path]:
+    """Erase for a single request; the files now in force where something was erased."""
+    planned = BucketErasure(bucket=plan.bucket, plans=(plan,), root_before="", root_after="")
+    erase_bucket(store, prepared, planned)
+    return bucket_files(store, prepared, planned)

@@ -1,30 +1,26 @@
-"""What must not be found any more: pieces of erased values, and the search for them.
+"""What must not be found any more, and the search for it.
 
-A piece is 64 consecutive bytes of a feature vector or of a prepared row, as they lie in a
-file. Pieces that say nothing (almost constant, or held by somebody else too) are left out,
-so whatever is found is a finding.
+Needles are pieces of erased values (see `pieces`), ids of records that vanished, and salts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from mbd.canonical.digest import b64decode_strict, b64encode
 from mbd.canonical.json import dumps, loads_strict
+from mbd.data.needle_index import NeedleIndex
 from mbd.errors import DataError, IntegrityError, NotFoundError
 from mbd.workspace.files import storage_errors, write_atomically
 
-LENGTHS = (64, 32, 16)
-"""Bytes of a piece: the first for all rows but the shortest."""
-_DISTINCT_BYTES = 8  # different byte values that make a piece distinctive
-_WORD = 8  # bytes by which candidates are looked up
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_CHUNK_BYTES = 1 << 24
+BUDGET_BYTES = 1 << 26
+"""Needles that one pass over the files looks for: some 600 MB of memory in all."""
+_CHUNK_BYTES = 1 << 22
+_OVERLAP = 4096  # more than the longest needle
 _FILE_BYTES = 1 << 30
 
 
@@ -37,10 +33,37 @@ class Needles:
     def __len__(self) -> int:
         return sum(len(needles) for needles in self.by_kind.values())
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all of them."""
+        return sum(len(needle) for needles in self.by_kind.values() for needle in needles)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form: [length, base64 of needles of that length in a row], by kind."""
+        return {
+            kind: [[size, b64encode(b"".join(run))] for size, run in groupby(needles, len)]
+            for kind, needles in self.by_kind.items()
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Needles:
+        """Inverse of `to_json`.
+
+        Raises:
+            DataError: A run is torn.
+        """
+        return Needles(
+            {
+                kind: tuple(
+                    needle for size, run in runs for needle in _cut(b64decode_strict(run), size)
+                )
+                for kind, runs in value.items()
+            }
+        )
+
     def save(self, path: Path) -> None:
         """Write to a file that only its owner can read; it holds what is to be erased."""
-        listed = {kind: [b64encode(n) for n in needles] for kind, needles in self.by_kind.items()}
-        write_atomically(path, dumps(listed), mode=0o600)
+        write_atomically(path, dumps(self.to_json()), mode=0o600)
 
     @staticmethod
     def load(path: Path) -> Needles:
@@ -55,11 +78,8 @@ class Needles:
         with storage_errors(path):
             content = path.read_bytes()
         try:
-            listed = loads_strict(content, max_bytes=_FILE_BYTES)
-            return Needles(
-                {kind: tuple(map(b64decode_strict, found)) for kind, found in listed.items()}
-            )
-        except (DataError, AttributeError, TypeError) as error:
+            return Needles.from_json(loads_strict(content, max_bytes=_FILE_BYTES))
+        except (DataError, AttributeError, TypeError, ValueError) as error:
             raise IntegrityError(f"{path} is not a list of needles: {error}") from error
 
 
@@ -91,92 +111,51 @@ def scan(files: Iterable[Path], needles: Needles) -> ScanResult:
     Search what was rewritten and what should never have held the values. Other files of the
     store may hold an equal value of somebody else.
     """
-    index = NeedleIndex(needles)
-    read: list[str] = []
-    found: list[Found] = []
-    for path in files:
-        if not path.is_file():
-            continue
-        with storage_errors(path):
-            kinds = {kind for chunk in _chunks(path) for kind in index.kinds_in(chunk)}
-        read.append(str(path))
-        found += (Found(str(path), kind) for kind in sorted(kinds))
-    return ScanResult(tuple(read), len(needles), tuple(found))
+    return scan_for(list(files), [needles])
 
 
-def pieces(content: bytes) -> Iterator[bytes]:
-    """Distinctive pieces of one row of bytes that together cover it, all of one length.
+def scan_for(
+    files: Sequence[Path], many: Iterable[Needles], budget_bytes: int = BUDGET_BYTES
+) -> ScanResult:
+    """`scan` for the needles of many: every file is read once per `budget_bytes` of needles.
 
-    The length is the longest of `LENGTHS` that fits; the last piece overlaps the one before.
+    `many` is drawn from as they are needed, so that it may load them one by one.
     """
-    length = next((one for one in LENGTHS if one <= len(content)), None)
-    if length is None:
-        return
-    last = len(content) - length
-    for start in [*range(0, last, length), last]:
-        piece = content[start : start + length]
-        if len(set(piece)) >= _DISTINCT_BYTES:
-            yield piece
+    read: dict[str, None] = {}
+    found: dict[Found, None] = {}
+    count = 0
+    for needles in _grouped(many, budget_bytes):
+        count += len(needles)
+        index = NeedleIndex(needles.by_kind)
+        for path in files:
+            if not path.is_file():
+                continue
+            with storage_errors(path):
+                kinds = {kind for chunk in _chunks(path) for kind in index.kinds_in(chunk)}
+            read[str(path)] = None
+            found.update(dict.fromkeys(Found(str(path), kind) for kind in sorted(kinds)))
+    return ScanResult(tuple(read), count, tuple(found))
 
 
-def held_nowhere(candidates: Collection[bytes], others: Iterable[bytes]) -> tuple[bytes, ...]:
-    """The candidates, each once, that no byte string of `others` holds."""
-    index = NeedleIndex(Needles({"": tuple(dict.fromkeys(candidates))}))
-    held = index.hits(b"".join(others))
-    return tuple(needle for i, needle in enumerate(index.needles) if i not in held)
+def _grouped(many: Iterable[Needles], budget_bytes: int) -> Iterator[Needles]:
+    """The same needles in fewer groups, each full but the last; at least one group."""
+    group: dict[str, list[bytes]] = {}
+    size = 0
+    for needles in many:
+        for kind, found in needles.by_kind.items():
+            group.setdefault(kind, []).extend(found)
+        size += needles.size_bytes
+        if size >= budget_bytes:
+            yield Needles({kind: tuple(found) for kind, found in group.items()})
+            group, size = {}, 0
+    yield Needles({kind: tuple(found) for kind, found in group.items()})
 
 
-class NeedleIndex:
-    """Finds many byte strings in one pass: by one word of each, then by comparison."""
-
-    def __init__(self, needles: Needles) -> None:
-        listed = [
-            (needle, kind)
-            for kind, found in needles.by_kind.items()
-            for needle in found
-            if len(needle) >= _WORD
-        ]
-        self.needles = [needle for needle, _ in listed]
-        self.kinds = [kind for _, kind in listed]
-        self._by_word: dict[int, list[tuple[int, int]]] = {}
-        for i, needle in enumerate(self.needles):
-            offset = _telling_word(needle)
-            word = int.from_bytes(needle[offset : offset + _WORD], "little")
-            self._by_word.setdefault(word, []).append((i, offset))
-        self._words = np.array(sorted(self._by_word), dtype=np.uint64)
-        self._filter = np.zeros(1 << 16, dtype=bool)
-        self._filter[_mixed(self._words)] = True
-
-    def kinds_in(self, content: bytes) -> set[str]:
-        """Kinds of the needles that `content` holds."""
-        return {self.kinds[hit] for hit in self.hits(content)}
-
-    def hits(self, content: bytes) -> set[int]:
-        """Numbers of the needles that `content` holds."""
-        found: set[int] = set()
-        for start in range(min(_WORD, max(0, len(content) - _WORD + 1))):
-            words = np.frombuffer(
-                content, "<u8", count=(len(content) - start) // _WORD, offset=start
-            )
-            likely = np.flatnonzero(self._filter[_mixed(words)])
-            places = likely[np.isin(words[likely], self._words)]
-            for place in places.tolist():
-                at = start + _WORD * place
-                for i, offset in self._by_word[int(words[place])]:
-                    if i not in found and content.startswith(self.needles[i], max(0, at - offset)):
-                        found.add(i)
-        return found
-
-
-def _mixed(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """16 well-mixed bits of each word."""
-    return (words * _MIX) >> np.uint64(48)
-
-
-def _telling_word(needle: bytes) -> int:
-    """Offset of the word with the most different bytes."""
-    offsets = range(0, len(needle) - _WORD + 1, 4)
-    return max(offsets, key=lambda offset: len(set(needle[offset : offset + _WORD])))
+def _cut(run: bytes, size: int) -> list[bytes]:
+    """A run of byte strings of one size."""
+    if size < 1 or len(run) % size:
+        raise DataError(f"needles of {size} bytes are torn", field="needles")
+    return [run[start : start + size] for start in range(0, len(run), size)]
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -186,4 +165,4 @@ def _chunks(path: Path) -> Iterator[bytes]:
         while block := stream.read(_CHUNK_BYTES):
             chunk = overlap + block
             yield chunk
-            overlap = chunk[-4096:]
+            overlap = chunk[-_OVERLAP:]

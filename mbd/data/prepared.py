@@ -7,7 +7,7 @@ bit for bit, as long as they are kept; and a revocation removes them with the da
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,14 @@ class PreparedRows:
             self.t[indices],
         )
 
+    def where(self, chosen: Callable[[str], bool]) -> PreparedRows:
+        """The rows of the people who are chosen."""
+        answers = {subject: chosen(subject) for subject in set(self.subjects)}
+        return self.select(np.flatnonzero([answers[subject] for subject in self.subjects]))
+
     def of_subject(self, subject: str) -> PreparedRows:
         """The rows of one person."""
-        return self.select(np.flatnonzero([name == subject for name in self.subjects]))
-
-    def without_subject(self, subject: str) -> PreparedRows:
-        """The rows of everybody else."""
-        return self.select(np.flatnonzero([name != subject for name in self.subjects]))
+        return self.where(lambda who: who == subject)
 
     @staticmethod
     def concat(parts: Iterable[PreparedRows]) -> PreparedRows:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from mbd.canonical.json import loads_strict
 from mbd.data.erasure import id_forms
-from mbd.data.needles import NeedleIndex, Needles
+from mbd.data.needle_index import NeedleIndex
 from mbd.data.traces import TraceIndex, Traces
 from mbd.errors import DataError
 
@@ -65,7 +65,7 @@ class Searcher:
         self._ids = frozenset(vanished)
         self._short = any(len(name.encode()) < _SHORTEST_ID for name in vanished)
         forms = tuple(form for name in vanished for form in id_forms(name))
-        self._plain = NeedleIndex(Needles({RECORD_IDS: forms, SALTS: salts}))
+        self._plain = NeedleIndex({RECORD_IDS: forms, SALTS: salts})
 
     def search(self, path: Path) -> Searched:
         """Everything erased that the file still holds.

@@ -115,17 +115,21 @@ class Store:
         """Every file in force."""
         return self._folder.paths()
 
-    def root(self, replacing: Mapping[int, Records] | None = None) -> str:
+    def root(self, replacing: Mapping[int, str] | None = None) -> str:
         """Digest of everything held (hex): RFC 6962 root over the roots of the buckets.
 
         Args:
-            replacing: Content that some buckets are about to get: the root afterwards.
+            replacing: Roots (hex) that some buckets are about to have: the root afterwards.
         """
-        entries = self._folder.manifest.files
-        roots = [empty_root() if e is None else bytes.fromhex(e.facts["root"]) for e in entries]
-        for bucket, records in (replacing or {}).items():
-            roots[bucket] = bytes.fromhex(items_root(records))
-        return tree_root([leaf_hash(root) for root in roots]).hex()
+        roots = [self.bucket_root(bucket) for bucket in self.buckets()]
+        for bucket, root in (replacing or {}).items():
+            roots[bucket] = root
+        return tree_root([leaf_hash(bytes.fromhex(root)) for root in roots]).hex()
+
+    def bucket_root(self, bucket: int) -> str:
+        """Root (hex) of the tree over the items of one bucket, as `items_root` gives it."""
+        entry = self._folder.manifest.files[bucket]
+        return empty_root().hex() if entry is None else str(entry.facts["root"])
 
     def read_bucket(self, bucket: int) -> Records:
         """All records of one bucket.

@@ -1,6 +1,6 @@
 """Fingerprints of erased values: they find a value again, and show it to nobody.
 
-A trace of a piece (see `needles`) is a polynomial hash modulo 2**64 under a random odd base
+A trace of a piece (see `pieces`) is a polynomial hash modulo 2**64 under a random odd base
 and 16 bytes of SHA-256 over a random salt and the piece. The first can be had for every
 offset of a file at once: with prefix sums P of byte * base**offset, the piece at o hashes to
 (P[o + length] - P[o]) / base**o (Karp & Rabin 1987, without a modulus to choose). The second
@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mbd.canonical.digest import b64decode_strict, b64encode
-from mbd.data.needles import LENGTHS, Needles
+from mbd.data.needles import Needles
+from mbd.data.pieces import LENGTHS
 from mbd.errors import DataError
 
 VALUE_KINDS = ("features", "prepared rows")

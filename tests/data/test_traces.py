@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbd.canonical.json import dumps, loads_strict
-from mbd.data.needles import Needles, pieces
+from mbd.data.needles import Needles
+from mbd.data.pieces import pieces_of
 from mbd.data.search import Hit, Searcher
 from mbd.data.traces import TraceIndex, Traces, make_traces
 from mbd.errors import DataError
@@ -29,8 +30,8 @@ SALT = RNG.bytes(32)
 VANISHED = "r-000123"
 NEEDLES = Needles(
     {
-        "features": tuple(pieces(CLIP.tobytes())),
-        "prepared rows": tuple(pieces(ROW.tobytes())),
+        "features": tuple(pieces_of([CLIP.tobytes()])),
+        "prepared rows": tuple(pieces_of([ROW.tobytes()])),
         "record ids": (b"never traced",),
     }
 )
