@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mbd.errors import ArithmeticRefused
+from mbd.head import accelerator
 
 Ints = npt.NDArray[np.int64]
 Integers = npt.NDArray[Any]
@@ -46,6 +47,9 @@ def inner_product(left: Integers, right: Integers) -> Ints:
     if bound > EXACT or bound * rows >= 2**63:
         raise ArithmeticRefused(f"a sum of {rows} products up to {bound} may overflow")
     chunk = min(rows, EXACT // bound) if bound else rows
+    made = accelerator.inner_product(left, right, chunk)
+    if made is not None:
+        return made
     total = np.zeros((left.shape[1], right.shape[1]), np.int64)
     for start in range(0, rows, max(chunk, 1)):
         part = left[start : start + chunk].astype(np.float64)

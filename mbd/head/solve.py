@@ -16,6 +16,7 @@ import numpy.typing as npt
 import scipy.linalg
 
 from mbd.errors import ArithmeticRefused, UsageError
+from mbd.head import accelerator
 from mbd.head.integers import Integers, Ints, as_integers, largest, long_product
 from mbd.head.state import HeadState
 from mbd.head.threads import threads_for
@@ -114,11 +115,13 @@ def solve(state: HeadState, scale: HeadScale, grid: float) -> Ints:
 
 def _refined(state: HeadState, scale: HeadScale, fine: Fraction) -> Integers:
     """The optimum as a multiple of `fine`, as near as refinement gets."""
-    factor = _factor(state, scale)
+    solver = accelerator.factor(
+        state.gram, scale.a, scale.strong_convexity, lambda: _factor(state, scale)
+    )
     weights = np.zeros((state.width, state.outputs), object)
     for _ in range(_MAX_STEPS):
         left, unit = residual(state, scale, weights, fine)
-        step = np.rint(scipy.linalg.cho_solve(factor, _floats(left, unit / fine)))
+        step = np.rint(solver(_floats(left, unit / fine)))
         if not step.any():
             return weights
         if not np.isfinite(step).all():
@@ -130,7 +133,7 @@ def _refined(state: HeadState, scale: HeadScale, fine: Fraction) -> Integers:
     )
 
 
-def _factor(state: HeadState, scale: HeadScale) -> tuple[npt.NDArray[np.float64], bool]:
+def _factor(state: HeadState, scale: HeadScale) -> accelerator.Solver:
     matrix = state.gram.astype(np.float64) * scale.a
     matrix[np.diag_indices(state.width)] += scale.strong_convexity
     try:
@@ -142,7 +145,7 @@ def _factor(state: HeadState, scale: HeadScale) -> tuple[npt.NDArray[np.float64]
             "the head's matrix is not positive definite in float64",
             hint="use a larger lambda (heads.strong_convexity)",
         ) from error
-    return factor, True
+    return lambda right: np.asarray(scipy.linalg.cho_solve((factor, True), right))
 
 
 def _floats(values: Integers, unit: Fraction) -> npt.NDArray[np.float64]:
