@@ -37,8 +37,9 @@ from mbd.model.scaling import fit_scaler
 from mbd.training.loop import train_core
 from mbd.training.settings import CoreSettings
 from mbd.values import Availability, availability_name, nonempty_subsets
-from mbd.workflows.design import Design, DesignOptions, design_model
+from mbd.workflows.design import Design, design_model
 from mbd.workflows.model import present, targets_of
+from mbd.workflows.recipe import Recipe
 from mbd.workflows.rows import learning_rows, prepare
 from mbd.workflows.sums import contributions, sum_states
 from mbd.workspace.settings import HeadSettings, Settings
@@ -143,8 +144,8 @@ def design(setting: Setting, core: str) -> Design:
         origin="benchmark",
         heads=HeadSettings(width=setting.width),
     )
-    options = DesignOptions(core=core, seed=setting.seed, device="cpu")
-    return design_model(setting.records, setting.schema, settings, options)
+    recipe = Recipe.of(settings, core=core, seed=setting.seed, device="cpu")
+    return design_model(setting.records, setting.schema, recipe, training_id="benchmark")
 
 
 def state_of(made: Design, records: Records) -> dict[str, HeadState]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,6 +19,7 @@ from mbd.model.scaling import Scaler
 from mbd.model.snapshot import freeze
 from mbd.model.threads import one_thread
 from mbd.training.batches import Tensors, to_tensors
+from mbd.training.determinism import repeatable
 from mbd.training.objective import (
     consistency_loss,
     decorrelation_loss,
@@ -26,6 +28,7 @@ from mbd.training.objective import (
     reconstruction_loss,
     task_loss,
 )
+from mbd.training.run import Run, binding_of
 from mbd.training.settings import CoreSettings
 from mbd.values import nonempty_subsets
 
@@ -33,6 +36,9 @@ Progress = Callable[[int, int], None]
 """Called with (epochs done, epochs at most)."""
 
 _GRADIENT_NORM = 5.0
+
+CHECKPOINT_SECONDS = 2.0
+"""Least time between two checkpoints: what a crash may cost, beside the epoch it hits."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ def train_core(
     *,
     seed: int,
     device: torch.device | None = None,
+    checkpoint: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Trained:
     """Train on `train`; keep the weights that are best on `valid`.
@@ -69,40 +76,71 @@ def train_core(
         train, valid: Foundation rows (everybody's only for a reference that may not forget).
         seed: Initial weights, order of records, dropped modalities and units.
         device: Where; the CPU by default.
+        checkpoint: A file that the run is kept in; if it holds this very run already, training
+            goes on from there, and ends with the same weights. It holds what was learned from
+            the rows, so whoever names it removes it.
 
     Raises:
         DataError: No training rows.
         ArithmeticRefused: The loss is not finite.
+        StorageError: The checkpoint could not be written.
     """
     device = device or torch.device("cpu")
     rows = to_tensors(train, scaler, schema.task, device)
     held_out = to_tensors(valid, scaler, schema.task, device) if len(valid) else None
     config = CoreConfig.for_task(schema.modalities, schema.task, **settings.shape)
     devices = [device] if device.type == "cuda" else []
-    with one_thread(), torch.random.fork_rng(devices=devices):
+    with one_thread(), repeatable(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        core = Core(config).to(device)
-        return _fit(core, rows, held_out, settings, progress)
+        run = Run.start(Core(config).to(device), settings)
+        keeper = None
+        if checkpoint is not None:
+            keeper = _Keeper(checkpoint, binding_of(run.core, rows, held_out, settings, seed))
+            run.resume(keeper.path, keeper.binding)
+        return _fit(run, rows, held_out, settings, keeper, progress)
+
+
+@dataclass
+class _Keeper:
+    """Keeps a run in a file, now and then."""
+
+    path: Path
+    binding: str
+    last: float = -float("inf")
+
+    def keep(self, run: Run, *, now: bool) -> None:
+        if now or time.monotonic() - self.last >= CHECKPOINT_SECONDS:
+            run.save(self.path, self.binding)
+            self.last = time.monotonic()
 
 
 def _fit(
-    core: Core, rows: Tensors, held_out: Tensors | None, settings: CoreSettings, progress: Progress
+    run: Run,
+    rows: Tensors,
+    held_out: Tensors | None,
+    settings: CoreSettings,
+    keeper: _Keeper | None,
+    progress: Progress,
 ) -> Trained:
-    optimiser = torch.optim.AdamW(
-        core.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
-    best, best_epoch, weights, epoch = float("inf"), 0, core.state_dict(), 0
-    while epoch < settings.epochs and epoch - best_epoch < settings.patience:
-        epoch += 1
-        _epoch(core, rows, settings, optimiser)
-        schedule.step()
+    core, goes_on = run.core, _goes_on(run, settings)
+    while goes_on:
+        run.epoch += 1
+        _epoch(core, rows, settings, run.optimiser)
+        run.schedule.step()
         loss = float("inf") if held_out is None else validation_loss(core, held_out)
-        if held_out is None or loss < best:
-            best, best_epoch, weights = loss, epoch, copy.deepcopy(core.state_dict())
-        progress(epoch, settings.epochs)
-    core.load_state_dict(weights)
-    return Trained(freeze(core.cpu()), epoch, best_epoch, best)
+        if held_out is None or loss < run.best:
+            run.keep(loss)
+        goes_on = _goes_on(run, settings)
+        if keeper is not None:
+            keeper.keep(run, now=not goes_on)
+        progress(run.epoch, settings.epochs)
+    if run.kept is not None:
+        core.load_state_dict(run.kept)
+    return Trained(freeze(core.cpu()), run.epoch, run.best_epoch, run.best)
+
+
+def _goes_on(run: Run, settings: CoreSettings) -> bool:
+    return run.epoch < settings.epochs and run.epoch - run.best_epoch < settings.patience
 
 
 def _epoch(

@@ -13,13 +13,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from mbd.canonical.ulid import new_ulid
 from mbd.data.cohorts import CohortRule, CohortRules
 from mbd.data.records import Records
 from mbd.data.schema import DatasetSchema
@@ -41,7 +40,6 @@ from mbd.model.prior import label_prior
 from mbd.model.scaling import Scaler, fit_scaler, scaler_from_ranges
 from mbd.model.snapshot import core_digest
 from mbd.training.loop import train_core
-from mbd.training.settings import CoreSettings
 from mbd.values import (
     COHORTS,
     Cohort,
@@ -51,8 +49,9 @@ from mbd.values import (
 )
 from mbd.workflows.model import targets_of
 from mbd.workflows.policy import HeadDesign, Policy
+from mbd.workflows.recipe import Recipe
 from mbd.workflows.rows import FloatRows, float_rows
-from mbd.workspace.settings import HeadSettings, Settings
+from mbd.workspace.settings import HeadSettings
 
 Progress = Callable[[int, int], None]
 Note = Callable[[str], None]
@@ -73,45 +72,41 @@ class Design:
     extractor: Extractor
 
 
-@dataclass(frozen=True, kw_only=True)
-class DesignOptions:
-    """What the caller decides."""
-
-    core: str
-    """'auto', 'trained' or 'none'."""
-    seed: int
-    """Of the core and of the public frequencies."""
-    device: str
-    """'auto', 'cpu' or 'cuda': where cores are trained."""
-
-
 @dataclass(frozen=True, eq=False)
-class _Basis:
+class Basis:
     """What may be learned from before the heads: one cohort, and the scaler fitted on it."""
 
     schema: DatasetSchema
-    settings: Settings
-    options: DesignOptions
+    recipe: Recipe
     cohort: Cohort
     records: Records
     scaler: Scaler
     scaled_from: frozenset[Cohort]
     prior: tuple[float, ...]
-    progress: Progress
 
     def extractor(self, core: Core | None) -> Extractor:
         return Extractor(self.scaler, list(nonempty_subsets(self.schema.names)), core, self.prior)
 
-    def train(self, records: Records) -> Core:
-        settings = CoreSettings().with_overrides(self.settings.core)
+
+@dataclass(frozen=True, eq=False)
+class _Trainer:
+    """Trains cores on a basis, where a killed process left off if it kept checkpoints."""
+
+    basis: Basis
+    checkpoints: Path | None
+    progress: Progress
+
+    def train(self, records: Records, name: str) -> Core:
+        basis, folder = self.basis, self.checkpoints
         return train_core(
             records.where(split="train"),
             records.where(split="valid"),
-            self.schema,
-            self.scaler,
-            settings,
-            seed=self.options.seed,
-            device=_device(self.options.device),
+            basis.schema,
+            basis.scaler,
+            basis.recipe.network,
+            seed=basis.recipe.seed,
+            device=_device(basis.recipe.device),
+            checkpoint=None if folder is None else folder / f"{name}.safetensors",
             progress=self.progress,
         ).core
 
@@ -132,9 +127,10 @@ class _Candidate:
 def design_model(
     records: Records,
     schema: DatasetSchema,
-    settings: Settings,
-    options: DesignOptions,
+    recipe: Recipe,
     *,
+    training_id: str,
+    checkpoints: Path | None = None,
     note: Note = lambda text: None,
     progress: Progress = lambda done, total: None,
 ) -> Design:
@@ -143,38 +139,65 @@ def design_model(
     Args:
         records: All records that may be used; of revocable people nothing is read.
         schema: Of the data set.
-        settings: Of the workspace, after overrides.
-        options: What the caller decides.
+        recipe: What the operator decided.
+        training_id: ULID that the policy names this training by.
+        checkpoints: Folder where cores are kept while they are trained; None: nowhere.
         note: Told what is going on.
         progress: Told how far core training is.
 
     Raises:
-        RefusedError: A trained core is wanted, but nobody is in the foundation cohort; or
-            there are neither rows nor declared ranges to scale the inputs by.
+        RefusedError, UsageError: As `check_design`, before anything is trained.
     """
-    basis = _basis(records, schema, settings, options, progress)
-    best = _choose(basis, note)
+    basis = check_design(records, schema, recipe)
+    trainer = _Trainer(basis, checkpoints, progress)
+    best = _choose(trainer, note)
     core = None
     if best.core == "trained":
         note("training the core on the foundation cohort")
-        core = basis.train(basis.records)
+        core = trainer.train(basis.records, "core")
     extractor = basis.extractor(core)
-    _check_room(records, settings.heads)
     policy = Policy(
-        training_id=new_ulid(datetime.now(UTC)),
+        training_id=training_id,
         schema=_published(schema),
         core=best.core,
         core_digest=None if core is None else core_digest(core),
-        seed=options.seed,
+        seed=recipe.seed,
         scaler=basis.scaler.to_json(),
         base=basis.prior,
         heads=_heads(basis, extractor, best.choices),
         provenance=_provenance(basis, core is not None),
-        planned_rows=settings.heads.planned_rows,
-        default_epsilon=settings.deletion.epsilon,
-        default_delta=settings.deletion.delta,
+        planned_rows=recipe.heads.planned_rows,
+        default_epsilon=recipe.epsilon,
+        default_delta=recipe.delta,
+        recipe=recipe,
     )
     return Design(policy, core, extractor)
+
+
+def check_design(records: Records, schema: DatasetSchema, recipe: Recipe) -> Basis:
+    """Refuse what cannot be designed; what may be learned from before the heads.
+
+    Raises:
+        RefusedError: No training row; a trained core is wanted, but nobody is in the foundation
+            cohort; or there are neither rows nor declared ranges to scale the inputs by.
+        UsageError: More training rows than the heads are planned for, or no such device.
+    """
+    if not len(records.where(split="train")):
+        raise RefusedError(
+            "there is no training row: every record is in another split, or revoked",
+            code="train.no_rows",
+        )
+    _check_room(records, recipe.heads)
+    _device(recipe.device)
+    basis = _basis(records, schema, recipe)
+    if recipe.core == "trained" and basis.cohort != "foundation":
+        raise RefusedError(
+            "a trained core needs foundation subjects, and there are none",
+            code="train.no_foundation",
+            field="--core",
+            hint="name a foundation cohort in the import spec, or train with --core none",
+        )
+    return basis
 
 
 def _published(schema: DatasetSchema) -> DatasetSchema:
@@ -200,66 +223,57 @@ def _check_room(records: Records, heads: HeadSettings) -> None:
         )
 
 
-def _basis(
-    records: Records,
-    schema: DatasetSchema,
-    settings: Settings,
-    options: DesignOptions,
-    progress: Progress,
-) -> _Basis:
+def _basis(records: Records, schema: DatasetSchema, recipe: Recipe) -> Basis:
     cohort: Cohort = "foundation"
     if not len(records.where(cohort="foundation", split="train")):
         cohort = "calibration"
     learned = records.where(cohort=cohort)
     train = learned.where(split="train")
-    if not len(train):
-        _refuse_unscaled(schema)
+    _refuse_unscaled(train, schema)
     scaler = (
         fit_scaler(train.x, schema.modalities, train.labels, schema.task) if len(train) else None
     )
-    return _Basis(
+    return Basis(
         schema=schema,
-        settings=settings,
-        options=options,
+        recipe=recipe,
         cohort=cohort,
         records=learned,
         scaler=scaler or scaler_from_ranges(schema.modalities),
         scaled_from=frozenset({cohort} if scaler else ()),
         prior=label_prior(schema.task, train.labels.tolist()),
-        progress=progress,
     )
 
 
-def _refuse_unscaled(schema: DatasetSchema) -> None:
-    """Without a cohort that may be looked at, every modality has to declare its range."""
-    bare = [info.name for info in schema.modalities if info.range is None]
-    if bare:
+def _refuse_unscaled(train: Records, schema: DatasetSchema) -> None:
+    """Rows to look at must show every modality; without rows, each must declare its range."""
+    if len(train):
+        unseen = [name for name in schema.names if all(value is None for value in train.x[name])]
+        why = f"no training row of the {train.cohorts[0]} cohort has"
+    else:
+        unseen = [info.name for info in schema.modalities if info.range is None]
+        why = (
+            "there is no training row of foundation or calibration subjects, and no declared "
+            "range of"
+        )
+    if unseen:
         raise RefusedError(
-            "nothing may be looked at to scale the inputs: there is no training row of "
-            f"foundation or calibration subjects, and no declared range of {', '.join(bare)}",
+            f"nothing may be looked at to scale the inputs: {why} {', '.join(unseen)}",
             code="train.unscaled",
-            field=f"range.{bare[0]}",
+            field=f"range.{unseen[0]}",
             hint="declare `range` in the import spec, or name a foundation or calibration cohort",
         )
 
 
-def _choose(basis: _Basis, note: Note) -> _Candidate:
+def _choose(trainer: _Trainer, note: Note) -> _Candidate:
     """Core or none, and lambda of every head."""
-    wanted = basis.options.core
-    foundation = basis.cohort == "foundation"
-    if wanted == "trained" and not foundation:
-        raise RefusedError(
-            "a trained core needs foundation subjects, and there are none",
-            code="train.no_foundation",
-            field="--core",
-            hint="name a foundation cohort in the import spec, or train with --core none",
-        )
+    basis = trainer.basis
+    wanted, foundation = basis.recipe.core, basis.cohort == "foundation"
     first, second = _halves(basis.records)
     if wanted == "none" or not foundation or min(map(_people, (first, second))) < 2:
         core = "trained" if wanted == "trained" else "none"
         return _judge(basis, core, None, basis.records)
     note("training a core on half of the foundation cohort, to judge it on the other half")
-    trained = _judge(basis, "trained", basis.train(first), second)
+    trained = _judge(basis, "trained", trainer.train(first, "half"), second)
     if wanted == "trained":
         return trained
     plain = _judge(basis, "none", None, second)
@@ -271,7 +285,7 @@ def _choose(basis: _Basis, note: Note) -> _Candidate:
     return trained if trained.loss < plain.loss else _judge(basis, "none", None, basis.records)
 
 
-def _judge(basis: _Basis, core: str, network: Core | None, records: Records) -> _Candidate:
+def _judge(basis: Basis, core: str, network: Core | None, records: Records) -> _Candidate:
     """Judge heads on each row of these people by what all the other rows say; no test rows."""
     extractor = basis.extractor(network)
     used = records.select(i for i in range(len(records)) if records.splits[i] != "test")
@@ -284,9 +298,9 @@ def _judge(basis: _Basis, core: str, network: Core | None, records: Records) -> 
 
 
 def _choice(
-    basis: _Basis, extractor: Extractor, name: str, rows: FloatRows, records: Records
+    basis: Basis, extractor: Extractor, name: str, rows: FloatRows, records: Records
 ) -> Choice:
-    fixed = basis.settings.heads.strong_convexity
+    fixed = basis.recipe.heads.strong_convexity
     if len(rows.records) < 2:
         return Choice(DEFAULT_STRONG_CONVEXITY if isinstance(fixed, str) else fixed, 0.0)
     design, bits = _feature_map(basis, extractor, name)
@@ -298,18 +312,17 @@ def _choice(
     )
 
 
-def _integer_rows(basis: _Basis, design: FeatureMap, rows: FloatRows, records: Records) -> Rows:
+def _integer_rows(basis: Basis, design: FeatureMap, rows: FloatRows, records: Records) -> Rows:
     targets = targets_of(basis.schema.task, records.labels)[rows.records]
     q = design.expand(quantise(np.stack(rows.features), design.clip))
     return Rows(q, quantise_targets(targets - np.stack(rows.core), TARGET_BITS))
 
 
 def _heads(
-    basis: _Basis, extractor: Extractor, choices: Mapping[str, Choice]
+    basis: Basis, extractor: Extractor, choices: Mapping[str, Choice]
 ) -> dict[str, HeadDesign]:
     """The constants of every head; the tolerance must be reachable with room."""
     heads = {}
-    deletion = basis.settings.deletion
     subsets = list(nonempty_subsets(basis.schema.names))
     for p in subsets:
         name = availability_name(p)
@@ -324,20 +337,20 @@ def _heads(
                 target_bits=TARGET_BITS,
                 strong_convexity=choices[name].strong_convexity,
             ),
-            noise=basis.settings.heads.noise,
+            noise=basis.recipe.heads.noise,
             range_width=basis.schema.task.range_width,
-            planned_rows=basis.settings.heads.planned_rows,
+            planned_rows=basis.recipe.heads.planned_rows,
             selected=len(subsets),
-            epsilon=deletion.epsilon,
-            delta=deletion.delta,
+            epsilon=basis.recipe.epsilon,
+            delta=basis.recipe.delta,
         )
         heads[name] = HeadDesign(feature_map=design, constants=constants)
     return heads
 
 
-def _feature_map(basis: _Basis, extractor: Extractor, name: str) -> tuple[FeatureMap, int]:
+def _feature_map(basis: Basis, extractor: Extractor, name: str) -> tuple[FeatureMap, int]:
     """The integer features of a head, and the bits of their unit."""
-    heads: HeadSettings = basis.settings.heads
+    heads: HeadSettings = basis.recipe.heads
     p = parse_availability(name)
     inputs = extractor.width(p)
     if inputs >= heads.width:
@@ -351,11 +364,11 @@ def _feature_map(basis: _Basis, extractor: Extractor, name: str) -> tuple[Featur
         width=heads.width,
         frequency_std=heads.frequency_std / sqrt(extractor.blocks(p)),
         clip=extractor.clip(p),
-        seed=f"{basis.options.seed} {name}",
+        seed=f"{basis.recipe.seed} {name}",
     )
 
 
-def _provenance(basis: _Basis, trained: bool) -> tuple[BlockProvenance, ...]:
+def _provenance(basis: Basis, trained: bool) -> tuple[BlockProvenance, ...]:
     """What each block was computed from; the deletion planner believes nothing else."""
     names = frozenset(basis.schema.names)
     learned = frozenset({basis.cohort} if len(basis.records) else ())

@@ -20,6 +20,7 @@ from mbd.deletion.plan import BlockProvenance
 from mbd.errors import DataError, IntegrityError, VersionError
 from mbd.head.feature_map import FeatureMap
 from mbd.head.solve import HeadScale
+from mbd.workflows.recipe import Recipe
 
 SCHEMA = "urn:mbd:policy:v1"
 
@@ -62,10 +63,12 @@ class Policy:
     """Rows per head for which the tolerance was checked to be reachable with room."""
     default_epsilon: float
     default_delta: float
+    recipe: Recipe | None = None
+    """How to train again; None in a policy of an earlier version."""
 
     def to_bytes(self) -> bytes:
         """Canonical bytes: what the ledger's policy entry is the digest of."""
-        content = {
+        content: dict[str, Any] = {
             "schema": SCHEMA,
             "trainingId": self.training_id,
             "dataset": self.schema.to_json(),
@@ -80,6 +83,8 @@ class Policy:
             "defaultEpsilon": self.default_epsilon,
             "defaultDelta": self.default_delta,
         }
+        if self.recipe is not None:
+            content["recipe"] = self.recipe.to_json()
         return dumps(content)
 
     def noise_of(self, heads: Iterable[str]) -> float:
@@ -128,6 +133,7 @@ def _policy(found: dict[str, Any]) -> Policy:
         planned_rows=found["plannedRows"],
         default_epsilon=float(found["defaultEpsilon"]),
         default_delta=float(found["defaultDelta"]),
+        recipe=Recipe.from_json(found["recipe"]) if "recipe" in found else None,
     )
 
 

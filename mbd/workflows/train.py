@@ -1,44 +1,27 @@
 """Training: design on the foundation, announce the policy, sum everybody's rows, release.
 
-The order matters. The policy is in the ledger before the first row is added, and the new
-model becomes current in one transaction: killed before it, training has changed nothing.
+The new model becomes current in one transaction: killed before it, training has changed
+nothing.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mbd.canonical.ulid import new_ulid
-from mbd.data.prepared import Bucket, PreparedStore
-from mbd.data.store import Store
 from mbd.database import models, pointers
 from mbd.deletion.parameters import head_parameters
-from mbd.errors import RefusedError
-from mbd.head.state import HeadState
-from mbd.ledger.entry import unsigned_entry
-from mbd.model.snapshot import save_core
-from mbd.training.settings import CoreSettings
 from mbd.values import HeadParameters
-from mbd.workflows.design import Design, DesignOptions, design_model
+from mbd.workflows.fit import Note, Progress, fit, record_duration, write_fitted
 from mbd.workflows.leftovers import remove_leftovers
-from mbd.workflows.policy import Policy
+from mbd.workflows.recipe import Recipe
 from mbd.workflows.release import release_with_noise
-from mbd.workflows.rows import learning_rows, prepare
 from mbd.workflows.session import Session
-from mbd.workflows.snapshots import (
-    ModelSnapshot,
-    StateSnapshot,
-    write_model,
-    write_state,
-)
-from mbd.workflows.sums import contributions, sum_states
+from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, write_state
 from mbd.workspace.settings import load_settings
-
-Progress = Callable[[int, int], None]
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,93 +66,27 @@ def train_model(
     """
     started = time.perf_counter()
     settings = load_settings(session.workspace, options.overrides)
-    CoreSettings().with_overrides(settings.core)  # refused even if no core is going to be trained
-    store, suppressed = session.store(), session.suppressions
-    # In one order whatever the order of imports: float sums of the scaler depend on it.
-    records = store.read(suppressions=suppressed).sorted()
-    if not len(records.where(split="train")):
-        raise RefusedError(
-            "there is no training row: every record is in another split, or revoked",
-            code="train.no_rows",
-        )
-    design = design_model(
-        records,
-        store.schema,
-        settings,
-        DesignOptions(core=options.core, seed=options.seed, device=options.device),
-        note=note,
-        progress=progress,
-    )
-    policy_entry = _announce(session, design.policy)
-    note("preparing rows and summing the state")
-    states = _build_state(session, store, design, progress)
+    recipe = Recipe.of(settings, core=options.core, seed=options.seed, device=options.device)
+    fitted = fit(session, recipe, new_ulid(datetime.now(UTC)), note=note, progress=progress)
+    policy, states = fitted.policy, fitted.states
     parameters = head_parameters(
-        [head.constants for head in design.policy.heads.values()],
-        settings.deletion.epsilon,
-        settings.deletion.delta,
+        [head.constants for head in policy.heads.values()], recipe.epsilon, recipe.delta
     )
-    model, state = _release(session, design, states, parameters)
-    _activate(session, model, state, policy_entry)
+    heads = release_with_noise(policy, states, parameters)
+    model = write_fitted(session, fitted, new_ulid(datetime.now(UTC)), heads)
+    state = write_state(session.workspace.state, new_ulid(datetime.now(UTC)), states)
+    seconds = time.perf_counter() - started
+    record_duration(session, seconds)
+    _activate(session, model, state, fitted.policy_entry)
     return TrainReport(
         model=model.model_id,
         state=state.digest,
-        core=design.policy.core,
-        width=max(head.constants.dimension for head in design.policy.heads.values()),
+        core=policy.core,
+        width=max(head.constants.dimension for head in policy.heads.values()),
         heads=tuple((head.head, head, states[head.head].rows) for head in parameters),
-        policy_entry=policy_entry,
-        seconds=time.perf_counter() - started,
+        policy_entry=fitted.policy_entry,
+        seconds=seconds,
     )
-
-
-def _announce(session: Session, policy: Policy) -> int:
-    """Log the policy before any state is built; its entry's index."""
-    body = policy.to_bytes()
-    with session.database.transaction() as connection:
-        index = session.log.append(
-            connection, unsigned_entry("policy", datetime.now(UTC), body), body
-        )
-    session.log.publish()
-    return index
-
-
-def _build_state(
-    session: Session, store: Store, design: Design, progress: Progress
-) -> dict[str, HeadState]:
-    """Prepare and store every training row, bucket by bucket, and sum them."""
-    policy, suppressed = design.policy, session.suppressions
-    folder = session.prepared_folder(policy.training_id)
-    total = sum_states(policy, ())
-
-    def buckets() -> Iterator[tuple[int, Bucket]]:
-        for bucket in store.buckets():
-            progress(bucket, len(store.buckets()))
-            records = store.read_bucket(bucket).unsuppressed(suppressed)
-            rows = prepare(design.extractor, policy, learning_rows(policy, records))
-            yield bucket, rows
-            for head, state in contributions(policy, rows).items():
-                total[head] = total[head] + state
-
-    PreparedStore.create(folder, session.key, len(store.buckets()), buckets())
-    return total
-
-
-def _release(
-    session: Session,
-    design: Design,
-    states: Mapping[str, HeadState],
-    parameters: tuple[HeadParameters, ...],
-) -> tuple[ModelSnapshot, StateSnapshot]:
-    heads = release_with_noise(design.policy, states, parameters)
-    core = design.core
-    model = write_model(
-        session.workspace.models,
-        new_ulid(datetime.now(UTC)),
-        design.policy.to_bytes(),
-        None if core is None else lambda folder: save_core(core, folder),
-        heads,
-    )
-    state = write_state(session.workspace.state, new_ulid(datetime.now(UTC)), states)
-    return model, state
 
 
 def _activate(

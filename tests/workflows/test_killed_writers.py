@@ -18,7 +18,7 @@ BUCKETS = "mbd.data.buckets"
 @pytest.mark.parametrize(
     "kill",
     [
-        pytest.param(partial(die_before, TRAIN, "_release"), id="rows prepared"),
+        pytest.param(partial(die_before, TRAIN, "release_with_noise"), id="rows prepared"),
         pytest.param(partial(die_before, TRAIN, "write_state"), id="model written"),
         pytest.param(partial(die_before, TRAIN, "_activate"), id="state written"),
         pytest.param(partial(die_before, TRAIN, "remove_leftovers"), id="activated"),

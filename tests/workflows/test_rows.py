@@ -3,7 +3,8 @@
 import pytest
 
 from mbd.data.synthetic import synthesise
-from mbd.workflows.design import DesignOptions, design_model
+from mbd.workflows.design import Design, design_model
+from mbd.workflows.recipe import Recipe
 from mbd.workflows.rows import learning_rows, prepare
 from mbd.workspace.settings import HeadSettings, Settings
 
@@ -14,12 +15,17 @@ SETTINGS = Settings(
 )  # fmt: skip
 
 
+def designed(core: str) -> Design:
+    recipe = Recipe.of(SETTINGS, core=core, seed=0, device="cpu")
+    return design_model(RECORDS, SCHEMA, recipe, training_id="t")
+
+
 @pytest.mark.parametrize(
     ("core", "cohorts"),
     [("none", {"foundation", "revocable"}), ("trained", {"revocable"})],
 )
 def test_heads_learn_from_training_rows_that_no_core_has_learned_from(core, cohorts):
-    design = design_model(RECORDS, SCHEMA, SETTINGS, DesignOptions(core=core, seed=0, device="cpu"))
+    design = designed(core)
 
     rows = learning_rows(design.policy, RECORDS)
 
@@ -37,8 +43,6 @@ def test_heads_learn_from_training_rows_that_no_core_has_learned_from(core, coho
 
 
 def test_no_rows_prepare_to_nothing():
-    design = design_model(
-        RECORDS, SCHEMA, SETTINGS, DesignOptions(core="none", seed=0, device="cpu")
-    )
+    design = designed("none")
 
     assert prepare(design.extractor, design.policy, RECORDS.select([])) == {}

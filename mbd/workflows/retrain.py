@@ -1,0 +1,194 @@
+"""Retraining: every block and every choice that saw the revoked data is made again without it.
+
+The requests are suppressed already, so what is held and not suppressed is the data without
+them. Recipe and training id are given and the program is deterministic, so the result is a
+function of that data on one machine and build; heads are released exactly, without noise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mbd.deletion.exact import exact_update
+from mbd.errors import DataError, RefusedError, UsageError
+from mbd.workflows.design import check_design
+from mbd.workflows.fit import (
+    Fitted,
+    Note,
+    Progress,
+    fit,
+    last_duration,
+    record_duration,
+    usable,
+    write_fitted,
+)
+from mbd.workflows.policy import Policy
+from mbd.workflows.recipe import Recipe
+from mbd.workflows.session import Session
+from mbd.workflows.snapshots import ReleasedHead, write_state
+from mbd.workspace.files import storage_errors
+
+CHECKPOINTS = "checkpoints"
+"""Folder inside that of a batch where cores are kept while they are trained."""
+
+Channel = tuple[str, Collection[str]]
+"""A subject, and modalities of theirs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrained:
+    """A retraining as it was written: what to flip to."""
+
+    model_pointer: str
+    state_pointer: str
+    policy_entry: int
+    """Ledger entry of the new policy."""
+    selected: tuple[str, ...]
+    """All heads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainPreview:
+    """What a retraining would do."""
+
+    blocks: tuple[str, ...]
+    """Blocks made again: all of them, in the order of the policy."""
+    choices: tuple[str, ...]
+    """What is chosen again, in words."""
+    estimated_seconds: float | None
+    """What the last whole training took here; None if that is not known."""
+
+
+def stage_retraining(
+    session: Session,
+    batch_folder: Path,
+    *,
+    training_id: str,
+    model_id: str,
+    state_id: str,
+    note: Note = lambda text: None,
+    progress: Progress = lambda done, total: None,
+) -> Retrained:
+    """Train again by the current model's recipe, without what is suppressed; write it beside.
+
+    Killed and called again with the same arguments it gives the same files: cores go on from
+    checkpoints in the batch's folder, half-written folders are replaced, and the policy is
+    announced once. No pointer moves.
+
+    Args:
+        session: The workspace, with its lock held; the requests are suppressed.
+        batch_folder: Where the batch keeps what it needs; it exists.
+        training_id, model_id, state_id: Names of the prepared rows and of the new folders.
+        note: Told what is going on.
+        progress: Told how far it is.
+
+    Raises:
+        RefusedError: Nothing can be trained on what is left; nothing was written.
+    """
+    started = time.perf_counter()
+    recipe = recipe_of(session.model().policy)
+    check_retrainable(session)
+    checkpoints = batch_folder / CHECKPOINTS
+    repeated = checkpoints.exists()
+    with storage_errors(checkpoints):
+        checkpoints.mkdir(mode=0o700, exist_ok=True)
+    fitted = fit(
+        session, recipe, training_id, checkpoints=checkpoints, note=note, progress=progress
+    )
+    note("solving the heads from the state alone")
+    state = write_state(session.workspace.state, state_id, fitted.states)
+    model = write_fitted(session, fitted, model_id, _exact_heads(fitted))
+    if not repeated:
+        record_duration(session, time.perf_counter() - started)
+    return Retrained(
+        model_pointer=model.to_pointer(),
+        state_pointer=state.to_pointer(),
+        policy_entry=fitted.policy_entry,
+        selected=tuple(sorted(fitted.policy.heads)),
+    )
+
+
+def check_retrainable(session: Session, revoked: Iterable[Channel] = ()) -> None:
+    """Refuse a retraining that would have nothing to learn from; nothing is written.
+
+    Args:
+        session: The workspace.
+        revoked: Channels that are not suppressed yet and would be.
+
+    Raises:
+        RefusedError: The model has no recipe, no training row is left, or its design cannot
+            be made on what is left.
+    """
+    recipe, store = recipe_of(session.model().policy), session.store()
+    off = {(subject, name) for subject, names in revoked for name in names}
+    records = usable(session, store).without(lambda subject, name: (subject, name) in off)
+    with _refusals():
+        check_design(records, store.schema, recipe)
+
+
+def preview_retraining(session: Session, revoked: Iterable[Channel]) -> RetrainPreview:
+    """What a retraining without these channels would make again, and how long it takes.
+
+    Raises:
+        RefusedError: As `check_retrainable`.
+    """
+    check_retrainable(session, revoked)
+    policy = session.model().policy
+    return RetrainPreview(
+        blocks=tuple(block.name for block in policy.provenance),
+        choices=_choices(recipe_of(policy)),
+        estimated_seconds=last_duration(session),
+    )
+
+
+def recipe_of(policy: Policy) -> Recipe:
+    """How a model was trained.
+
+    Raises:
+        RefusedError: An earlier version made its policy, which does not say.
+    """
+    if policy.recipe is None:
+        raise RefusedError(
+            "this model was trained by an earlier version, which did not record how",
+            code="retrain.no_recipe",
+            hint="train it anew with `mbd train`, then revoke",
+        )
+    return policy.recipe
+
+
+def _exact_heads(fitted: Fitted) -> dict[str, ReleasedHead]:
+    found = {}
+    for name, head in sorted(fitted.policy.heads.items()):
+        constants = head.constants
+        weights = exact_update(fitted.states[name], constants.scale, constants.grid)
+        found[name] = ReleasedHead(weights, 0)
+    return found
+
+
+def _choices(recipe: Recipe) -> tuple[str, ...]:
+    choices = ["the scaling of the inputs and the weight of each feature"]
+    if recipe.core == "auto":
+        choices.append("whether there is a core")
+    if recipe.core != "none":
+        choices.append("when core training stops")
+    if recipe.heads.strong_convexity == "auto":
+        choices.append("lambda of every head")
+    return (*choices, "sigma and grid of every head", "every prepared row")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What would be bad input to a training is a retraining that policy cannot allow."""
+    try:
+        yield
+    except (DataError, UsageError) as error:
+        raise RefusedError(
+            f"nothing can be trained without this: {error.message}",
+            code=error.code,
+            field=error.field,
+            hint=error.hint,
+        ) from error
