@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     """Name of the issuer in certificates."""
     origin: str
     """Name of the log in checkpoints."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where cores are trained and large products and factors made; auto: a GPU if there is one."""
     deletion: DeletionSettings = DeletionSettings()
     heads: HeadSettings = HeadSettings()
     core: dict[str, int | float | str] = Field(default_factory=dict)
