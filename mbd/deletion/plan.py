@@ -1,7 +1,8 @@
 """The deletion plan: what happens to every block of the model, from declared provenance alone.
 
 A pure function: no data, no database. A block that learned from the subject through the
-revoked modality, and that rows cannot be subtracted from, makes the plan refuse.
+revoked modality, and that rows cannot be subtracted from, makes the plan refuse, unless the
+method is to train everything again.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from mbd.errors import RefusedError
 from mbd.values import Availability, Cohort, GuaranteeClass
 
 BlockKind = Literal["core", "scaler", "head", "policy"]
-Method = Literal["auto", "surgical", "exact"]
-Action = Literal["keep", "subtract-and-release", "subtract-and-solve"]
+Method = Literal["auto", "surgical", "exact", "retrain"]
+Action = Literal["keep", "subtract-and-release", "subtract-and-solve", "retrain"]
 
 _WORDS = {
     "core": "the core was trained",
@@ -43,7 +44,8 @@ class BlockAction:
     kind: BlockKind
     action: Action
     guarantee: GuaranteeClass
-    """Class of this block; untouched blocks never saw the data, so theirs is exact."""
+    """Class of this block; what is kept never saw the data, what is made again never sees it:
+    both are exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class DeletionPlan:
 
     modalities: tuple[str, ...]
     """Revoked modalities with everything derived from them, sorted."""
-    method: Literal["surgical", "exact"]
+    method: Literal["surgical", "exact", "retrain"]
     guarantee_class: GuaranteeClass
     selected: tuple[str, ...]
     """Heads to replace, sorted; empty if the subject has no training rows there."""
@@ -75,6 +77,9 @@ def plan(
     zero), also those in which this subject happens to have no row: which heads a certificate
     names then depends on the modality, not on the person.
 
+    Retraining makes every block again: rows follow from the scaler and the core, heads from
+    the rows. So it selects all heads, whoever asks.
+
     Args:
         blocks: Every block of the model.
         subject_cohort: Cohort of the subject.
@@ -85,6 +90,8 @@ def plan(
     Raises:
         RefusedError: A block saw the data and cannot subtract it.
     """
+    if method == "retrain":
+        return _retrain(blocks, modalities)
     _refuse_tainted(blocks, subject_cohort, modalities)
     heads = [block for block in blocks if block.kind == "head"]
     reading = [block.name for block in heads if block.modalities & modalities]
@@ -97,6 +104,20 @@ def plan(
         selected=tuple(selected),
         untouched=tuple(sorted({block.name for block in heads} - set(selected))),
         actions=tuple(_action(block, block.name in selected, certified) for block in blocks),
+    )
+
+
+def _retrain(blocks: Sequence[BlockProvenance], modalities: Availability) -> DeletionPlan:
+    return DeletionPlan(
+        modalities=tuple(sorted(modalities)),
+        method="retrain",
+        guarantee_class="exact",
+        selected=tuple(sorted(block.name for block in blocks if block.kind == "head")),
+        untouched=(),
+        actions=tuple(
+            BlockAction(block=block.name, kind=block.kind, action="retrain", guarantee="exact")
+            for block in blocks
+        ),
     )
 
 
@@ -130,6 +151,7 @@ def _refuse_tainted(
         "it cannot be subtracted",
         code="refused.tainted",
         field=", ".join(block.name for block in tainted),
-        hint="ways on: take the subject out of the data set and train a new model; train with "
-        f"--core none and declared ranges, so that only heads learn; or stop serving {names}",
+        hint="ways on: `--method retrain`, which makes it again without this data; train a new "
+        "model with --core none and declared ranges, so that only heads learn; or stop serving "
+        f"{names}",
     )

@@ -111,7 +111,7 @@ def test_a_foundation_subject_is_told_the_ways_on(service: Service) -> None:
     ran = run_mbd(service.root, "revoke", "--user", service.foundation[0], "--modality", "audio")
     assert ran.code == 5
     assert not ran.out
-    for way in ("train a new model", "--core none", "stop serving audio"):
+    for way in ("--method retrain", "--core none", "stop serving audio"):
         assert way in ran.err
 
 

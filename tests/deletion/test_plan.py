@@ -65,7 +65,19 @@ def test_a_subject_that_a_frozen_block_learned_from_is_refused_with_ways_on(coho
 
     assert refusal.value.exit_code == 5
     assert "core" in str(refusal.value)
+    assert "--method retrain" in (refusal.value.hint or "")
     assert "--core none" in (refusal.value.hint or "")
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+@pytest.mark.parametrize("rows", [None, {}])
+def test_retraining_makes_every_block_again_whoever_asks(cohort, rows):
+    found = revoke(method="retrain", cohort=cohort, rows=rows, blocks=blocks(frozenset(COHORTS)))
+
+    assert (found.method, found.guarantee_class) == ("retrain", "exact")
+    assert (set(found.selected), found.untouched) == (set(HEADS), ())
+    assert [action.block for action in found.actions] == ["core", "scaler", "policy", *HEADS]
+    assert {(action.action, action.guarantee) for action in found.actions} == {("retrain", "exact")}
 
 
 def test_taint_needs_the_modality_and_the_cohort():
