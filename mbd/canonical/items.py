@@ -7,7 +7,7 @@ and erased with the features, so a leaf says nothing to whoever was not shown it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mbd.canonical.json import dumps
@@ -33,11 +33,14 @@ class Item:
 
     def leaf(self) -> bytes:
         """RFC 6962 leaf hash of the canonical JSON of all fields."""
-        return leaf_hash(dumps(asdict(self)))
+        return leaf_hash(dumps(self.to_json()))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; keys are the field names."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in _FIELDS}
+
+
+_FIELDS = tuple(one.name for one in fields(Item))
 
 
 @dataclass(frozen=True)

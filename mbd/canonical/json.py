@@ -22,7 +22,12 @@ MAX_INTEGER = 2**53 - 1
 """Largest magnitude that every JSON reader holds exactly."""
 
 # A string (perhaps unterminated: the parser reports that), or one bracket.
-_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_STRING_OR_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+
+# For what `_is_plain`, the form of RFC 8785.
+_PLAIN = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")
+)
 
 
 def dumps(value: Any) -> bytes:
@@ -33,9 +38,27 @@ def dumps(value: Any) -> bytes:
             a key that is not text, a lone surrogate, another type.
     """
     try:
+        if _is_plain(value):
+            return _PLAIN.encode(value).encode("utf-8")
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise DataError(f"not canonical JSON: {error}", code="json.value") from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether Python's own encoder, which is much faster, writes a value as RFC 8785 does.
+
+    The two differ in how they spell floats, order keys beyond ASCII, and in what they refuse.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is int:
+        return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
+    if kind is dict:
+        keys = all(type(key) is str and key.isascii() for key in value)
+        return keys and all(map(_is_plain, value.values()))
+    return (kind is list or kind is tuple) and all(map(_is_plain, value))
 
 
 def loads_strict(
@@ -62,7 +85,8 @@ def loads_strict(
         raise DataError(f"not UTF-8 at byte {error.start}", code="json.utf8") from error
     _check_depth(data, max_depth)
     value = _parse(text, allow_floats)
-    _check_strings(value)
+    if b"\\u" in data:
+        _check_strings(value)
     return value
 
 

@@ -24,13 +24,10 @@ class NeedleIndex:
     """Needles by kind; those shorter than 8 bytes are never found."""
 
     def __init__(self, by_kind: Mapping[str, Sequence[bytes]]) -> None:
-        self._kinds: dict[bytes, tuple[str, ...]] = {}
-        for kind, needles in by_kind.items():
-            for needle in needles:
-                known = self._kinds.get(needle, ())
-                if len(needle) >= _WORD and kind not in known:
-                    self._kinds[needle] = (*known, kind)
-        words, offsets, lengths = _telling_words(list(self._kinds))
+        self._of_kind = {kind: frozenset(needles) for kind, needles in by_kind.items()}
+        self._needles = frozenset().union(*self._of_kind.values())
+        known = [needle for needle in self._needles if len(needle) >= _WORD]
+        words, offsets, lengths = _telling_words(known)
         # Needles of one word that have it at one offset and are of one length: one look-up.
         order = np.lexsort((lengths, offsets, words))
         words, offsets, lengths = words[order], offsets[order], lengths[order]
@@ -47,7 +44,8 @@ class NeedleIndex:
 
     def kinds_in(self, content: bytes) -> set[str]:
         """Kinds of the needles that `content` holds."""
-        return {kind for needle in self.hits(content) for kind in self._kinds[needle]}
+        found = self.hits(content)
+        return {kind for kind, needles in self._of_kind.items() if not found.isdisjoint(needles)}
 
     def hits(self, content: bytes) -> set[bytes]:
         """The needles that `content` holds."""
@@ -56,7 +54,7 @@ class NeedleIndex:
             for offset, length in self._shapes[self._bounds[number] : self._bounds[number + 1]]:
                 if offset <= place:
                     piece = content[place - offset : place - offset + length]
-                    if piece in self._kinds:
+                    if piece in self._needles:
                         found.add(piece)
         return found
 

@@ -6,7 +6,8 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+import rfc8785
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mbd.canonical.json import MAX_INTEGER, dumps, loads_strict
@@ -39,6 +40,14 @@ def test_reading_inverts_writing_and_canonical_text_is_a_fixed_point(value):
     text = dumps(value)
     assert loads_strict(text) == value
     assert dumps(loads_strict(text)) == text
+
+
+@given(st.one_of(VALUES, st.tuples(VALUES, st.floats(allow_nan=False, allow_infinity=False))))
+@example('\x00\x1f\x7f\u2028"\\/\b\f\n\r\t\U0001f600')
+@example({"\uffff": 1, "\U0001f600": 2})
+@example([{"b": True, "a": (None, -0, 2**53 - 1)}])
+def test_the_fast_way_writes_what_the_reference_writes(value):
+    assert dumps(value) == rfc8785.dumps(value)
 
 
 @pytest.mark.parametrize(
