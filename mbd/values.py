@@ -158,3 +158,5 @@ class DeletionOutcome:
     """What was erased where: {store, action, scan}."""
     out_of_scope: tuple[dict[str, str], ...]
     """What erasure cannot reach: {what, reason}."""
+    retrained: bool = False
+    """Whether the whole model was trained again without the data; then all heads are selected."""

@@ -48,6 +48,11 @@ REGISTRY: dict[str, ClaimWords] = {
         "reproducible",
         "The selected heads follow from that state by a fixed program, without noise.",
     ),
+    "retrained": ClaimWords(
+        "reproducible",
+        "Training again by the recipe that the policy holds, on the records retained when this "
+        "was issued, with the same build on the same machine, gives every file of this model.",
+    ),
     "others-untouched": ClaimWords(
         "asserted",
         "The heads that this request did not select are bit for bit what they were, but for those "
@@ -62,17 +67,22 @@ REGISTRY: dict[str, ClaimWords] = {
 """Every claim that a certificate may make, by its id."""
 
 
-def claims_for(guarantee_class: GuaranteeClass, *, replaced: bool, kept: bool) -> tuple[str, ...]:
+def claims_for(
+    guarantee_class: GuaranteeClass, *, replaced: bool, kept: bool, retrained: bool
+) -> tuple[str, ...]:
     """Ids of the claims of a certificate, in their order.
 
     Args:
         guarantee_class: Its class.
         replaced: Whether a head was replaced.
         kept: Whether a head was not.
+        retrained: Whether the whole model was trained again.
     """
     claims = ["state-subtracted", "provenance"]
     if guarantee_class == "certified":
         claims += ["privacy-arithmetic", "near-optimum", "noise"]
+    if retrained:
+        claims.append("retrained")
     if guarantee_class == "exact" and replaced:
         claims.append("recomputed")
     if kept:

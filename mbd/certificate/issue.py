@@ -167,6 +167,7 @@ def _claims(outcome: DeletionOutcome) -> list[dict[str, str]]:
         outcome.guarantee_class,
         replaced=bool(outcome.selected_heads),
         kept=set(outcome.selected_heads) != set(outcome.all_heads),
+        retrained=outcome.retrained,
     )
     return [
         {"id": name, "status": REGISTRY[name].status, "text": REGISTRY[name].text} for name in names
@@ -179,7 +180,7 @@ def _commitments(outcome: DeletionOutcome, salts: Salts) -> dict[str, str]:
 
 
 def _guarantee(outcome: DeletionOutcome, delta: float | None) -> dict[str, Any]:
-    theorem = theorem_of(outcome.guarantee_class)
+    theorem = theorem_of(outcome.guarantee_class, retrained=outcome.retrained)
     wording = wording_of(theorem.id if theorem else None)
     return {
         "class": outcome.guarantee_class,

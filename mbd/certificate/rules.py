@@ -14,7 +14,7 @@ from mbd.certificate.claims import REGISTRY, claims_for
 from mbd.certificate.fields import parse_time
 from mbd.certificate.scope import check_out_of_scope, check_stores
 from mbd.certificate.statement import Guarantee, Predicate, Statement, manifest_digest
-from mbd.certificate.theorems import THEOREMS, wording_of
+from mbd.certificate.theorems import RETRAINING, THEOREMS, wording_of
 from mbd.errors import ArithmeticRefused, DataError, UsageError
 from mbd.privacy.accountant import account
 from mbd.values import MAX_DELTA, parse_availability
@@ -85,10 +85,12 @@ def check_basis(basis: str) -> None:
 def check_words(predicate: Predicate) -> None:
     """Claims, stores and what is out of scope: what must be there, in words of the registries."""
     guarantee, deletion = predicate.guarantee, predicate.deletion
+    retrained = is_retrained(guarantee)
     names = claims_for(
         guarantee.guarantee_class,
         replaced=bool(guarantee.selected_heads),
         kept=guarantee.selected_heads != guarantee.heads,
+        retrained=retrained,
     )
     if tuple(claim.id for claim in predicate.claims) != names:
         raise DataError(f"claims: want {', '.join(names)}", code="claims.set")
@@ -99,8 +101,14 @@ def check_words(predicate: Predicate) -> None:
     check_stores(
         [(row.store, row.action, row.scan) for row in deletion.stores],
         replaced=bool(guarantee.selected_heads),
+        retrained=retrained,
     )
     check_out_of_scope([(place.what, place.reason) for place in deletion.out_of_scope])
+
+
+def is_retrained(guarantee: Guarantee) -> bool:
+    """Whether the certificate says that the whole model was trained again."""
+    return guarantee.theorem == RETRAINING.id
 
 
 def check_wording(guarantee: Guarantee) -> None:
@@ -133,12 +141,13 @@ def check_heads(predicate: Predicate) -> None:
         if not any(modality in names for names in inputs.values()):
             raise DataError(f"no head of the model reads {modality}", code="heads.modality")
     revoked = set(predicate.deletion.modalities)
-    touched = tuple(head for head, names in inputs.items() if names & revoked)
-    nothing_to_do = guarantee.guarantee_class == "exact" and not selected
+    retrained = is_retrained(guarantee)
+    touched = tuple(head for head, names in inputs.items() if names & revoked or retrained)
+    nothing_to_do = guarantee.guarantee_class == "exact" and not selected and not retrained
     if selected != touched and not nothing_to_do:
+        which = "all heads" if retrained else "the heads with a revoked modality"
         raise DataError(
-            f"selected {list(selected)}, but the heads with a revoked modality are {list(touched)}",
-            code="heads.incomplete",
+            f"selected {list(selected)}, but {which} are {list(touched)}", code="heads.incomplete"
         )
     if guarantee.guarantee_class != "certified":
         return

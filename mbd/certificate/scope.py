@@ -18,15 +18,21 @@ STORES: Mapping[str, Mapping[str, str]] = {
     "prepared rows": {
         "rewritten": "rows that used the channel were removed, the bucket rewritten",
         "none": "no row used the channel: nothing to remove",
+        "replaced": "every row was made again without the channel, those before destroyed",
     },
     "state": {
         "replaced": "the state before was destroyed",
     },
     "model": {
         "replaced": "the heads before were destroyed",
+        "retrained": "core, scaling, policy and heads before were destroyed",
     },
     "journal and ledger": {
         "never-held": "values were never written there",
+        "policies-erased": (
+            "values were never written there; the policies of earlier models were erased, their "
+            "digests stay"
+        ),
     },
 }
 """Name of a store -> what may be done to it -> the sentence for it."""
@@ -102,12 +108,23 @@ def out_of_scope(*, labels_derived: bool = False) -> tuple[dict[str, str], ...]:
     return tuple({"what": what, "reason": reason} for what, reason in chosen.items())
 
 
-def check_stores(rows: list[tuple[str, str, str]], *, replaced: bool) -> None:
+RETRAINED = {
+    "prepared rows": "replaced",
+    "model": "retrained",
+    "journal and ledger": "policies-erased",
+}
+"""What is done to a store if, and only if, the whole model was trained again."""
+
+
+def check_stores(
+    rows: list[tuple[str, str, str]], *, replaced: bool, retrained: bool = False
+) -> None:
     """Every store that has to be listed is, once, in words of the registry.
 
     Args:
         rows: (store, action, scan) in the order of the certificate.
         replaced: Whether heads were replaced.
+        retrained: Whether the whole model was trained again.
 
     Raises:
         DataError: With the code `scope.store`.
@@ -122,8 +139,15 @@ def check_stores(rows: list[tuple[str, str, str]], *, replaced: bool) -> None:
             f"stores: want {', '.join(sorted(wanted))}, found {', '.join(found)[:200] or 'none'}",
             code="scope.store",
         )
-    removed = ("prepared rows", STORES["prepared rows"]["rewritten"])
-    if (removed in [(store, action) for store, action, _ in rows]) != replaced:
+    actions = {store: action for store, action, _ in rows}
+    for store, action in RETRAINED.items():
+        if (actions.get(store) == STORES[store][action]) != retrained:
+            raise DataError(
+                f"{store}: {STORES[store][action]!r} if and only if all was trained again",
+                code="scope.store",
+            )
+    removed = actions["prepared rows"] == STORES["prepared rows"]["rewritten"]
+    if removed != (replaced and not retrained):
         raise DataError("rows are removed if and only if heads are replaced", code="scope.store")
 
 

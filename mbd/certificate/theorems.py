@@ -119,6 +119,43 @@ EXACT = Theorem(
     ),
 )
 
+RETRAINING = Theorem(
+    id="urn:mbd:theorem:exact-retraining:v1",
+    guarantee_class="exact",
+    statement=(
+        "Training is a deterministic program. Its inputs are the records, a recipe of settings, "
+        "and names drawn at random. Run on the records without the revoked modalities of this "
+        "subject, it computes, bit for bit, what it computes from the same recipe and names "
+        "where they never were: policy, core, prepared rows, state and heads."
+    ),
+    citation=(
+        "Equal inputs of a deterministic program give equal outputs. Core training repeats on "
+        "one machine: PyTorch documentation, Reproducibility."
+    ),
+    wording=Wording(
+        comparator=(
+            "Every file of the model released by this request is, bit for bit, what the same "
+            "build of the program computes, on the same machine and by the recipe in the policy, "
+            "from records that are equal except that the revoked modalities of this subject are "
+            "absent, and absent too what requests carried out before or together with it revoked. "
+            "Of the model before it takes the recipe and nothing else. This holds if the declared "
+            "provenance is true, the program deterministic and the arithmetic as described."
+        ),
+        neighbouring=_NEIGHBOURING,
+        arithmetic=(
+            "Scaling, core and choices are computed in floating point, by algorithms that repeat "
+            "on one machine; another machine or build may give other bits. Prepared rows are "
+            "int16 and the state int64, added exactly. All heads are solved from the state "
+            "alone, by a fixed program, and no noise is added to them."
+        ),
+        not_covered=(
+            *_NOT_COVERED,
+            "The recipe: people chose its settings, who may have seen what earlier models did.",
+            "Policies of earlier models: their digests stay in the ledger.",
+        ),
+    ),
+)
+
 EMPIRICAL = Wording(
     comparator=(
         "Measured attacks on the released model, beside the same attacks on a model trained "
@@ -129,12 +166,18 @@ EMPIRICAL = Wording(
     not_covered=_NOT_COVERED,
 )
 
-THEOREMS = {theorem.id: theorem for theorem in (SURGICAL, EXACT)}
+THEOREMS = {theorem.id: theorem for theorem in (SURGICAL, EXACT, RETRAINING)}
 
 
-def theorem_of(guarantee_class: GuaranteeClass) -> Theorem | None:
-    """The theorem that a new certificate of this class names; None where there is none."""
-    return {"certified": SURGICAL, "exact": EXACT}.get(guarantee_class)
+def theorem_of(guarantee_class: GuaranteeClass, *, retrained: bool) -> Theorem | None:
+    """The theorem that a new certificate of this class names; None where there is none.
+
+    Args:
+        guarantee_class: Its class.
+        retrained: Whether the whole model was trained again.
+    """
+    exact = RETRAINING if retrained else EXACT
+    return {"certified": SURGICAL, "exact": exact}.get(guarantee_class)
 
 
 def wording_of(theorem_id: str | None) -> Wording:

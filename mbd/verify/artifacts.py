@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mbd.canonical.digest import sha256_file
 from mbd.canonical.numbers import from_decimal
-from mbd.certificate.rules import POLICY_FILE, check_heads, check_model
+from mbd.certificate.rules import POLICY_FILE, check_heads, check_model, is_retrained
 from mbd.certificate.scope import OUT_OF_SCOPE
 from mbd.certificate.statement import Parameters, Predicate
 from mbd.errors import NotFoundError
@@ -45,7 +45,7 @@ def check_policy(predicate: Predicate, policy: ModelPolicy) -> None:
 
     Raises:
         CheckFailed: `policy.heads`, `policy.parameters`, `policy.cascade`, `policy.labels`,
-            `policy.provenance`.
+            `policy.provenance`, `policy.recipe`.
     """
     guarantee, revoked = predicate.guarantee, set(predicate.deletion.modalities)
     if set(policy.heads) != set(guarantee.heads):
@@ -62,6 +62,8 @@ def check_policy(predicate: Predicate, policy: ModelPolicy) -> None:
     if (("labels", OUT_OF_SCOPE["labels"]["declared"]) in stated) != bool(labels):
         raise CheckFailed("labels are declared otherwise in the policy", code="policy.labels")
     _check_provenance(policy, revoked)
+    if is_retrained(guarantee) and not policy.recipe:
+        raise CheckFailed("the policy holds no recipe to train again by", code="policy.recipe")
 
 
 def check_noise(predicate: Predicate, policy: ModelPolicy, folder: Path) -> None:

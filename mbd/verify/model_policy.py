@@ -6,7 +6,7 @@ Only the fields named here are read; the ledger binds the bytes of all of it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -84,6 +84,8 @@ class ModelPolicy(_Part):
     dataset: PolicyDataset
     heads: dict[str, PolicyHead]
     provenance: Annotated[tuple[Block, ...], Field(strict=False)]
+    recipe: dict[str, Any] | None = None
+    """How to train again, if it says."""
 
     def cascade(self, modalities: Iterable[str]) -> frozenset[str]:
         """These modalities with everything that was computed from them."""

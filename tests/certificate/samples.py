@@ -9,7 +9,7 @@ from typing import Any
 
 from mbd.canonical.items import Item, prove_items, root_of_items
 from mbd.certificate.issue import Issuance, LoggedPolicy, LogHead, Salts
-from mbd.certificate.scope import ALWAYS, IF_REPLACED, STORES, out_of_scope, store_row
+from mbd.certificate.scope import ALWAYS, IF_REPLACED, RETRAINED, STORES, out_of_scope, store_row
 from mbd.privacy.accountant import sensitivity_of
 from mbd.signing.commitment import subject_commitment, subject_key
 from mbd.values import DeletionOutcome, FileDigest, HeadParameters
@@ -41,12 +41,14 @@ HEADS = ("audio", "audio+text", "text")
 POLICY_DIGEST = "6" * 64
 
 
-def stores(*, replaced: bool = True) -> tuple[dict[str, str], ...]:
+def stores(*, replaced: bool = True, retrained: bool = False) -> tuple[dict[str, str], ...]:
     """What a certificate must list, in the words that fit."""
     names = [*ALWAYS, *(IF_REPLACED if replaced else ())]
     actions = {name: next(iter(STORES[name])) for name in names}
     if not replaced:
         actions["prepared rows"] = "none"
+    if retrained:
+        actions |= RETRAINED
     return tuple(store_row(name, action) for name, action in actions.items())
 
 
@@ -93,6 +95,11 @@ def exact_outcome(**changes: Any) -> DeletionOutcome:
     replaced = bool(changes.get("selected_heads", True))
     values = {"guarantee_class": "exact", "heads": (), "attempts": 0}
     return outcome(**{**values, "stores": stores(replaced=replaced), **changes})
+
+
+def retrained_outcome(**changes: Any) -> DeletionOutcome:
+    values = {"selected_heads": HEADS, "stores": stores(retrained=True), "retrained": True}
+    return exact_outcome(**{**values, **changes})
 
 
 def empirical_outcome(**changes: Any) -> DeletionOutcome:

@@ -9,13 +9,17 @@ import pytest
 
 from mbd.canonical.digest import files_root, sha256_hex
 from mbd.canonical.json import dumps
+from mbd.certificate.claims import REGISTRY, claims_for
 from mbd.certificate.issue import build_statement
 from mbd.certificate.rules import check_class_rules
+from mbd.certificate.scope import RETRAINED as RETRAINED_STORES
 from mbd.certificate.statement import parse_statement
-from mbd.certificate.theorems import THEOREMS, theorem_of
+from mbd.certificate.theorems import EXACT as SUBTRACTION
+from mbd.certificate.theorems import RETRAINING, THEOREMS, theorem_of
 from mbd.errors import DataError, MbdError, RefusedError
 from mbd.values import FileDigest
 from tests.certificate.samples import (
+    HEADS,
     POLICY_DIGEST,
     altered,
     empirical_outcome,
@@ -23,10 +27,13 @@ from tests.certificate.samples import (
     head,
     issuance,
     outcome,
+    retrained_outcome,
+    stores,
 )
 
 CERTIFIED = json.loads(build_statement(outcome(), issuance()).to_bytes())
 EXACT = json.loads(build_statement(exact_outcome(), issuance()).to_bytes())
+RETRAINED = json.loads(build_statement(retrained_outcome(), issuance()).to_bytes())
 EMPIRICAL = json.loads(build_statement(empirical_outcome(), issuance()).to_bytes())
 
 
@@ -39,7 +46,7 @@ def code_of(content: dict) -> str:
     return ""
 
 
-@pytest.mark.parametrize("make", [outcome, exact_outcome, empirical_outcome])
+@pytest.mark.parametrize("make", [outcome, exact_outcome, retrained_outcome, empirical_outcome])
 def test_a_statement_reads_back_as_it_was_written(make):
     statement = build_statement(make(), issuance())
 
@@ -197,6 +204,64 @@ def test_an_altered_certificate_is_refused_by_name(path, value, code):
 def test_an_exact_certificate_states_no_loss_and_how_to_repeat_it(path, value, code):
     assert code_of(EXACT) == ""
     assert code_of(altered(EXACT, GUARANTEE + path, value)) == code
+
+
+def test_a_retraining_is_exact_about_every_head_and_can_be_repeated():
+    guarantee = RETRAINED["predicate"]["guarantee"]
+
+    assert (guarantee["class"], guarantee["epsilon"]) == ("exact", "0")
+    assert guarantee["theorem"] == RETRAINING.id
+    assert guarantee["selectedHeads"] == guarantee["heads"] == list(HEADS)
+    claims = [claim["id"] for claim in RETRAINED["predicate"]["claims"]]
+    assert claims == ["state-subtracted", "provenance", "retrained", "recomputed", "erased"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "code"),
+    [
+        ("selectedHeads", ["audio", "audio+text"], "claims.set"),
+        ("selectedHeads", [], "claims.set"),
+        ("parameters", CERTIFIED["predicate"]["guarantee"]["parameters"], "class.exact"),
+        ("attempts", 1, "class.exact"),
+        ("epsilon", "0.5", "class.exact"),
+        ("theorem", SUBTRACTION.id, "claims.set"),
+        ("comparator", SUBTRACTION.wording.comparator, "theorem.wording"),
+        ("arithmetic", SUBTRACTION.wording.arithmetic, "theorem.wording"),
+        ("notCovered", list(SUBTRACTION.wording.not_covered), "theorem.wording"),
+        ("class", "certified", "class.certified"),
+    ],
+)
+def test_a_retraining_mixed_with_another_method_is_refused(path, value, code):
+    assert code_of(altered(RETRAINED, GUARANTEE + path, value)) == code
+
+
+@pytest.mark.parametrize("selected", [("audio",), ("audio", "audio+text"), ()])
+def test_a_retraining_of_part_of_the_heads_is_refused(selected):
+    """Whatever else the certificate says: the claims are those of what it selects."""
+    content = altered(RETRAINED, GUARANTEE + "selectedHeads", list(selected))
+    partial = claims_for("exact", replaced=bool(selected), kept=True, retrained=True)
+    words = [
+        {"id": name, "status": REGISTRY[name].status, "text": REGISTRY[name].text}
+        for name in partial
+    ]
+    content = altered(content, "predicate.claims", words)
+    code = "heads.incomplete" if selected else "scope.store"
+    assert code_of(content) == code
+
+
+@pytest.mark.parametrize("store", sorted(RETRAINED_STORES))
+def test_what_a_retraining_does_to_a_store_goes_with_it_and_with_nothing_else(store):
+    once, again = stores(), stores(retrained=True)
+    one = [b if b["store"] == store else a for a, b in zip(once, again, strict=True)]
+    other = [a if a["store"] == store else b for a, b in zip(once, again, strict=True)]
+
+    assert code_of(altered(EXACT, "predicate.deletion.stores", one)) == "scope.store"
+    assert code_of(altered(RETRAINED, "predicate.deletion.stores", other)) == "scope.store"
+
+
+def test_only_exact_is_retrained():
+    with pytest.raises(DataError):
+        build_statement(outcome(retrained=True), issuance())
 
 
 def test_a_subject_without_training_rows_gets_an_exact_certificate():
@@ -440,8 +505,9 @@ def test_a_wrong_issuance_is_refused(changes):
 
 
 def test_no_theorem_and_no_certificate_says_forgotten():
-    for content in (CERTIFIED, EXACT, EMPIRICAL):
+    for content in (CERTIFIED, EXACT, RETRAINED, EMPIRICAL):
         assert "forgot" not in json.dumps(content).lower()
     for theorem in THEOREMS.values():
-        assert theorem_of(theorem.guarantee_class) == theorem
+        retrained = theorem == RETRAINING
+        assert theorem_of(theorem.guarantee_class, retrained=retrained) == theorem
         assert theorem.citation

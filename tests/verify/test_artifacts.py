@@ -17,7 +17,7 @@ from mbd.errors import DataError
 from mbd.values import FileDigest, parse_availability
 from mbd.verify import Report, verify_bundle
 from mbd.verify.head_file import read_head
-from tests.certificate.samples import HEADS, exact_outcome, head, outcome
+from tests.certificate.samples import HEADS, exact_outcome, head, outcome, retrained_outcome
 from tests.verify.world import LATER, World, make_world
 
 D, K = 4, 2
@@ -87,13 +87,22 @@ def files(steps: dict[str, int] | None = None, **changes: Any) -> dict[str, byte
     return {"policy.json": dumps(policy(**changes)), **made}
 
 
-def issued(tmp_path: Path, content: dict[str, bytes], *, exact: bool = False, **changes: Any):
+def issued(
+    tmp_path: Path,
+    content: dict[str, bytes],
+    *,
+    exact: bool = False,
+    retrained: bool = False,
+    **changes: Any,
+):
     """A certificate about these files, and the folder that holds them."""
     digests = tuple(FileDigest(path=p, sha256=sha256_hex(c)) for p, c in content.items())
     folder = tmp_path / "model"
     for path, data in content.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
+    if retrained:
+        return make_world(retrained_outcome(model_after=digests, **changes)), folder
     if exact:
         return make_world(exact_outcome(model_after=digests, **changes)), folder
     made = {"heads": tuple(small(name) for name in SELECTED), **changes}
@@ -124,6 +133,22 @@ def test_an_exact_release_matches_its_certificate_beside_noised_heads(tmp_path):
     report = judge(issued(tmp_path, files(NOISELESS), exact=True))
 
     assert (report.exit_code, report.level_reached) == (0, "LOGGED+ARTIFACTS")
+
+
+RECIPE = {"core": "auto", "seed": 0}
+
+
+def test_a_retrained_model_matches_its_certificate(tmp_path):
+    report = judge(issued(tmp_path, files(dict.fromkeys(HEADS, 0), recipe=RECIPE), retrained=True))
+
+    assert (report.exit_code, report.level_reached) == (0, "LOGGED+ARTIFACTS")
+
+
+def test_a_retraining_with_noise_in_any_head_or_without_a_recipe_is_refused(tmp_path):
+    noisy = files(dict.fromkeys(SELECTED, 0), recipe=RECIPE)
+    assert code(judge(issued(tmp_path / "noisy", noisy, retrained=True))) == "artifact.noise"
+    bare = files(dict.fromkeys(HEADS, 0))
+    assert code(judge(issued(tmp_path / "bare", bare, retrained=True))) == "policy.recipe"
 
 
 def test_a_model_that_nothing_was_selected_in_may_carry_noise(tmp_path):
