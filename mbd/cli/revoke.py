@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -17,8 +18,21 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: mbd revoke --user 42 --modality audio")
-@click.option("--user", required=True, help="The id that the data set uses.")
-@click.option("--modality", required=True, help="The channel to remove.")
+@click.option("--user", help="The id that the data set uses.")
+@click.option(
+    "--modality",
+    "modalities",
+    multiple=True,
+    help="The channel to remove; repeat it for several, or 'all': then the records go.",
+)
+@click.option(
+    "--batch",
+    "batch",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Many requests at once: .csv or .jsonl with user, modality and perhaps requestId.",
+)
+@click.option("--cancel", metavar="REQUEST", help="Give up a request before anything is erased.")
 @click.option("--epsilon", type=float, help="Privacy loss granted to this deletion (mbd.toml).")
 @click.option("--delta", type=float, help="Additive slack of the guarantee (mbd.toml).")
 @click.option(
@@ -34,8 +48,10 @@ if TYPE_CHECKING:
 @click.pass_context
 def revoke(
     ctx: click.Context,
-    user: str,
-    modality: str,
+    user: str | None,
+    modalities: tuple[str, ...],
+    batch: Path | None,
+    cancel: str | None,
     epsilon: float | None,
     delta: float | None,
     method: str,
@@ -47,9 +63,11 @@ def revoke(
 
     Rows are subtracted from the integer state, the touched heads are released anew, the data
     is erased and searched for, and a certificate is logged. Killed at any instant, the request
-    is finished by the next command, exactly once.
+    is finished by the next command, exactly once. With --batch, many requests share one state
+    update and one release; each has its own certificate (exit code 8: some were refused).
     """
-    from mbd.workflows.revoke import RevocationRequest, preview_revocation, revoke_modality
+    from mbd.workflows.resolve import RevocationRequest, Terms
+    from mbd.workflows.revoke import preview_revocation, revoke_modality
 
     _check_range("--epsilon", epsilon, 0.0, None)
     _check_range("--delta", delta, 0.0, 1.0)
@@ -57,22 +75,60 @@ def revoke(
         raise UsageError(
             f"want at most {MAX_DELTA:g}: a larger one promises nothing", field="--delta"
         )
-    request = RevocationRequest(
-        subject=user,
-        modality=modality,
-        epsilon=epsilon,
-        delta=delta,
-        method=cast("Method", method),
-        request_id=request_id,
-    )
+    _check_one_way(user, modalities, batch, cancel, request_id)
+    terms = Terms(method=cast("Method", method), epsilon=epsilon, delta=delta)
+    if cancel is not None:
+        _cancel(ctx, cancel, as_json)
+        return
+    if batch is not None:
+        from mbd.cli.revoke_batch import revoke_batch
+
+        ctx.exit(revoke_batch(ctx, batch, terms, dry_run=dry_run, as_json=as_json))
+    assert user is not None, "checked above"
+    request = RevocationRequest(subject=user, modalities=modalities, request_id=request_id)
     if dry_run:
         with session_here(ctx, write=False) as session:
-            preview = preview_revocation(session, request)
+            preview = preview_revocation(session, request, terms)
         emit("revoke", _preview_payload(preview), as_json, _preview_text(preview))
         return
     with session_here(ctx, write=True) as session, progress("revoking") as report:
-        done = revoke_modality(session, request, progress=report)
+        done = revoke_modality(session, request, terms, progress=report)
     emit("revoke", revocation_payload(done), as_json, _revocation_text(done))
+
+
+def _check_one_way(
+    user: str | None,
+    modalities: tuple[str, ...],
+    batch: Path | None,
+    cancel: str | None,
+    request_id: str | None,
+) -> None:
+    """One person, a file, or a cancellation: not two of them."""
+    single = user is not None or bool(modalities) or request_id is not None
+    if single + (batch is not None) + (cancel is not None) > 1:
+        raise UsageError("want --user with --modality, or --batch, or --cancel", field="mbd revoke")
+    if batch is None and cancel is None:
+        if user is None:
+            raise UsageError("missing option", field="--user", hint="or --batch FILE")
+        if not modalities:
+            raise UsageError("missing option", field="--modality", hint="or --modality all")
+
+
+def _cancel(ctx: click.Context, request_id: str, as_json: bool) -> None:
+    from mbd.workflows.cancel import cancel_request
+    from mbd.workflows.opening import open_session
+
+    with open_session(open_here(ctx), write=True, finish=False) as session:
+        known = cancel_request(session, request_id)
+    payload = {"requestId": request_id, "cancelled": True, "stage": known.stage}
+    if known.stage == "cancelled":
+        text = f"Request {request_id} was cancelled before."
+    else:
+        text = (
+            f"Cancelled request {request_id}, which was {known.stage}: nothing was erased, "
+            "the channel is in service as before."
+        )
+    emit("revoke", payload, as_json, text)
 
 
 @click.command(epilog="Example: mbd resume")
@@ -83,8 +139,9 @@ def resume(ctx: click.Context, as_json: bool) -> None:
     from mbd.workflows.opening import open_session
     from mbd.workflows.resume import finish_interrupted
 
-    with open_session(open_here(ctx), write=True, finish=False) as session:
-        resumed = finish_interrupted(session)
+    opened = open_session(open_here(ctx), write=True, finish=False)
+    with opened as session, progress("resuming") as report:
+        resumed = finish_interrupted(session, report)
     payload = {
         "finished": [revocation_payload(done) for done in resumed.finished],
         "cancelled": [

@@ -18,7 +18,7 @@ from mbd.database.connection import (
 from mbd.errors import IntegrityError, NotFoundError, VersionError
 from mbd.workspace.files import storage_errors
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """The newest migration (migrations/versions); a test compares them."""
 
 

@@ -2,7 +2,8 @@
 
 A request walks through `STAGES` one step at a time, or is cancelled before anything was
 erased. Every step is recorded in the transaction that did its work; recording the step a
-request is already at changes nothing but the detail.
+request is already at changes nothing but the detail. The requests of a batch take the first
+steps together (`mbd.database.batches`), the others each for itself.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from mbd.canonical.times import timestamp
+from mbd.database.tables import batch as batches
 from mbd.database.tables import request as requests
 from mbd.errors import ConflictError, DataError, NotFoundError
 
@@ -33,6 +35,8 @@ STAGES = (
 CANCELLED = "cancelled"
 FINISHED = (STAGES[-1], CANCELLED)
 CANCELLABLE = STAGES[: STAGES.index("erased")]
+SHARED = STAGES[: STAGES.index("signed")]
+"""Stages that the requests of a batch reach together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +52,14 @@ class Request:
     detail: dict[str, Any] | None = None
     """What the steps need to know, subject included; erased when the request ends."""
     attempts: int = 0
-    """How many times noise was drawn for it."""
+    """How many times noise was drawn for this person from the state that it is drawn from."""
     certificate_id: str | None = None
     entry_index: int | None = None
     completed_at: str | None = None
+    batch_id: str | None = None
+    """What it is carried out with; None where requests were not carried out in batches yet."""
+    origin: str | None = None
+    """Keyed hash (hex) of that state and the subject, once noise was drawn."""
 
     @property
     def is_open(self) -> bool:
@@ -69,30 +77,11 @@ class Journal:
 
     connection: Connection
 
-    def begin(self, request: Request) -> Request:
-        """Record a new request at its first stage, or find the same one again.
-
-        Raises:
-            ConflictError: The id is taken by a request with other content.
-        """
-        known = self.find(request.request_id)
-        if known is None:
-            self.connection.execute(insert(requests).values(_to_row(request)))
-            return self.get(request.request_id)
-        if known.fingerprint != request.fingerprint:
-            raise ConflictError(
-                f"request {request.request_id} was made before with other content",
-                code="request.differs",
-                field="--request-id",
-                hint="choose another request id",
-            )
-        return known
-
     def find(self, request_id: str) -> Request | None:
         """The request with this id, if there is one."""
         query = select(requests).where(requests.c.request_id == request_id)
         row = self.connection.execute(query).first()
-        return None if row is None else _from_row(row)
+        return None if row is None else request_of(row)
 
     def get(self, request_id: str) -> Request:
         """The request with this id.
@@ -109,7 +98,7 @@ class Journal:
         """The request that a certificate was issued for, if this workspace carried it out."""
         query = select(requests).where(requests.c.certificate_id == certificate_id)
         row = self.connection.execute(query).first()
-        return None if row is None else _from_row(row)
+        return None if row is None else request_of(row)
 
     def open_requests(self) -> list[Request]:
         """Requests with something left to do, the oldest first."""
@@ -118,7 +107,7 @@ class Journal:
             .where(requests.c.stage.not_in(FINISHED))
             .order_by(requests.c.received_at, requests.c.request_id)
         )
-        return [_from_row(row) for row in self.connection.execute(query)]
+        return [request_of(row) for row in self.connection.execute(query)]
 
     def advance(
         self,
@@ -136,21 +125,15 @@ class Journal:
             NotFoundError: There is no such request.
         """
         known = self.get(request_id)
-        self._check_step(known, stage)
+        check_step(known, stage)
         changes: dict[str, Any] = {"stage": stage}
         if detail is not None:
-            changes["detail"] = _dump({**(known.detail or {}), **detail})
+            changes["detail"] = dump_detail({**(known.detail or {}), **detail})
         if certificate_id is not None:
             changes["certificate_id"] = certificate_id
         if entry_index is not None:
             changes["entry_index"] = entry_index
         return self._write(request_id, changes)
-
-    def count_attempt(self, request_id: str) -> int:
-        """Note that noise is about to be drawn (again); how many times, this one included."""
-        attempts = self.get(request_id).attempts + 1
-        self._write(request_id, {"attempts": attempts})
-        return attempts
 
     def complete(self, request_id: str, completed_at: datetime) -> Request:
         """End a logged request and erase its detail; again is fine.
@@ -161,7 +144,7 @@ class Journal:
         known = self.get(request_id)
         if known.stage == STAGES[-1]:
             return known
-        self._check_step(known, STAGES[-1], ending=True)
+        check_step(known, STAGES[-1], ending=True)
         return self._end(request_id, STAGES[-1], completed_at)
 
     def cancel(self, request_id: str, cancelled_at: datetime) -> Request:
@@ -180,21 +163,25 @@ class Journal:
             )
         return self._end(request_id, CANCELLED, cancelled_at)
 
-    def _check_step(self, known: Request, stage: str, *, ending: bool = False) -> None:
-        if stage not in STAGES:
-            raise DataError(f"no stage {stage!r}", code="request.stage")
-        here = STAGES.index(known.stage) if known.stage in STAGES else len(STAGES)
-        step = STAGES.index(stage) - here
-        last = stage == STAGES[-1]
-        if step not in (0, 1) or not known.is_open or last != ending:
-            raise ConflictError(
-                f"request {known.request_id} is {known.stage}: it cannot become {stage}",
-                code="request.stage",
-            )
-
     def _end(self, request_id: str, stage: str, at: datetime) -> Request:
-        changes = {"stage": stage, "detail": None, "completed_at": timestamp(at)}
-        return self._write(request_id, changes)
+        changes: dict[str, Any] = {
+            "stage": stage,
+            "detail": None,
+            "completed_at": timestamp(at),
+        }
+        if stage == STAGES[-1]:  # the state before is gone: nothing is drawn from it again
+            changes["origin"] = None
+        ended = self._write(request_id, changes)
+        self._forget_batch(ended.batch_id)
+        return ended
+
+    def _forget_batch(self, batch_id: str | None) -> None:
+        """Erase what a batch needed to know, if nobody is left in it."""
+        mine = (requests.c.batch_id == batch_id, requests.c.stage.not_in(FINISHED))
+        if self.connection.execute(select(requests.c.request_id).where(*mine).limit(1)).first():
+            return
+        ended = update(batches).where(batches.c.batch_id == batch_id)
+        self.connection.execute(ended.values(detail=None, queued=False))
 
     def _write(self, request_id: str, changes: dict[str, Any]) -> Request:
         statement = update(requests).where(requests.c.request_id == request_id).values(changes)
@@ -202,23 +189,32 @@ class Journal:
         return self.get(request_id)
 
 
-def _to_row(request: Request) -> dict[str, Any]:
-    return {
-        "request_id": request.request_id,
-        "fingerprint": request.fingerprint,
-        "stage": STAGES[0],
-        "detail": None if request.detail is None else _dump(request.detail),
-        "attempts": 0,
-        "received_at": request.received_at,
-        "due_by": request.due_by,
-    }
+def check_step(known: Request, stage: str, *, ending: bool = False) -> None:
+    """Refuse a step that is neither the next one nor the current one.
+
+    Raises:
+        ConflictError: It is another one.
+        DataError: There is no such stage.
+    """
+    if stage not in STAGES:
+        raise DataError(f"no stage {stage!r}", code="request.stage")
+    here = STAGES.index(known.stage) if known.stage in STAGES else len(STAGES)
+    step = STAGES.index(stage) - here
+    last = stage == STAGES[-1]
+    if step not in (0, 1) or not known.is_open or last != ending:
+        raise ConflictError(
+            f"request {known.request_id} is {known.stage}: it cannot become {stage}",
+            code="request.stage",
+        )
 
 
-def _from_row(row: Row[Any]) -> Request:
+def request_of(row: Row[Any]) -> Request:
+    """A row of the table as a value."""
     fields = dict(row._mapping)
     detail = fields.pop("detail")
     return Request(**fields, detail=None if detail is None else json.loads(detail))
 
 
-def _dump(detail: Mapping[str, Any]) -> str:
+def dump_detail(detail: Mapping[str, Any]) -> str:
+    """The stored form of a detail."""
     return json.dumps(detail, ensure_ascii=False, allow_nan=False, sort_keys=True)

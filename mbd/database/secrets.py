@@ -7,7 +7,7 @@ salts of a certificate for the auditor; those of what was deleted are forgotten 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,27 +90,36 @@ class Secrets:
             raise VersionError(f"{path} has schema {version}; this program knows {SCHEMA_VERSION}")
         return opened
 
-    def subject_secret(self, subject_hash: str) -> bytes:
-        """The secret of a subject (named by a keyed hash), 32 bytes; made on first use."""
+    def subject_secrets(self, subject_hashes: Iterable[str]) -> dict[str, bytes]:
+        """The secrets of subjects (named by keyed hashes), 32 bytes each; made on first use."""
+        wanted = set(subject_hashes)
         with self._write() as connection:
-            query = select(_subject.c.secret).where(_subject.c.subject_hash == subject_hash)
-            known = connection.execute(query).scalar()
-            if known is not None:
-                return bytes(known)
-            secret = secrets.token_bytes(SECRET_BYTES)
-            row = {"subject_hash": subject_hash, "secret": secret}
-            connection.execute(insert(_subject).values(row))
-        return secret
+            query = select(_subject).where(_subject.c.subject_hash.in_(wanted))
+            found = {name: bytes(secret) for name, secret in connection.execute(query)}
+            fresh = {name: secrets.token_bytes(SECRET_BYTES) for name in wanted - found.keys()}
+            rows = [{"subject_hash": name, "secret": secret} for name, secret in fresh.items()]
+            if rows:
+                connection.execute(insert(_subject), rows)
+        return found | fresh
 
     def put_salts(self, certificate_id: str, salts: Mapping[str, bytes]) -> None:
-        """Keep the salts of a certificate; replaces those kept before under the same names."""
-        rows = [
-            {"certificate_id": certificate_id, "name": name, "salt": salt}
-            for name, salt in salts.items()
-        ]
+        """Keep the salts of one certificate; as `put_all_salts`."""
+        self.put_all_salts({certificate_id: salts})
+
+    def put_all_salts(self, salts: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Keep the salts of certificates; replaces those kept before under the same names.
+
+        Args:
+            salts: By certificate id and name.
+        """
         with self._write() as connection:
-            connection.execute(_matching(certificate_id, salts))
-            connection.execute(insert(_escrow), rows)
+            for certificate_id, named in salts.items():
+                connection.execute(_matching(certificate_id, named))
+                rows = [
+                    {"certificate_id": certificate_id, "name": name, "salt": salt}
+                    for name, salt in named.items()
+                ]
+                connection.execute(insert(_escrow), rows)
 
     def salts(self, certificate_id: str) -> dict[str, bytes]:
         """Every salt that is still kept for a certificate, by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -68,10 +69,21 @@ body = Table(
 )
 """What an entry's digest is of; may be erased."""
 
+batch = Table(
+    "batch",
+    metadata,
+    Column("batch_id", String(26), primary_key=True),
+    Column("queued", Boolean, nullable=False),
+    Column("detail", Text),
+)
+"""Requests that are carried out together: one state, one release. `detail` is JSON that names
+nobody, and is erased with that of the last request."""
+
 request = Table(
     "request",
     metadata,
     Column("request_id", String(64), primary_key=True),
+    Column("batch_id", ForeignKey("batch.batch_id")),
     Column("fingerprint", String(64), nullable=False),
     Column("stage", String(16), nullable=False),
     Column("detail", Text),
@@ -81,9 +93,13 @@ request = Table(
     Column("certificate_id", String(26)),
     Column("entry_index", ForeignKey("entry.entry_index")),
     Column("completed_at", String(20)),
+    Column("origin", String(64)),
+    Index("request_batch", "batch_id"),
+    Index("request_origin", "origin"),
 )
 """One row per revocation. `fingerprint` is a keyed hash; `detail` is JSON that names the subject
-and is erased when the request ends."""
+and is erased when the request ends. `origin` is a keyed hash of the state that noise was drawn
+from and of the subject: what was drawn from one state for one person composes."""
 
 suppression = Table(
     "suppression",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,11 +15,11 @@ from mbd.certificate.issue import Issuance, LoggedPolicy, LogHead, Salts, build_
 from mbd.certificate.receipt import Receipt, make_receipt
 from mbd.data.needles import Needles
 from mbd.data.traces import make_traces
-from mbd.database import models
 from mbd.database.journal import Request
 from mbd.database.suppressions import keyed_hash
 from mbd.ledger import queries
 from mbd.ledger.entry import parse_entry
+from mbd.ledger.note import Checkpoint
 from mbd.signing.commitment import new_salt, subject_commitment, subject_key
 from mbd.values import DeletionOutcome
 from mbd.verify.extras import check_items
@@ -57,14 +57,43 @@ class Erased:
     needles: Needles
 
 
+@dataclass(frozen=True)
+class Issuing:
+    """What certificates that are issued together share."""
+
+    checkpoint: Checkpoint
+    policy: LoggedPolicy
+    secrets: Mapping[str, bytes]
+    """By subject."""
+    now: datetime
+    delta: float
+
+
+def prepare_issuing(
+    session: Session, subjects: Iterable[str], *, policy_entry: int, delta: float, now: datetime
+) -> Issuing:
+    """Look up what certificates of these subjects need; secrets are made on first use.
+
+    Args:
+        session: The workspace.
+        subjects: Whom the certificates are for.
+        policy_entry: Ledger entry of the policy of the model after.
+        delta: Slack of certified claims.
+        now: When they are issued.
+    """
+    names = {subject: keyed_hash(session.key, "subject secret", subject) for subject in subjects}
+    found = session.secrets.subject_secrets(names.values())
+    return Issuing(
+        checkpoint=session.log.latest(),
+        policy=_logged_policy(session, policy_entry),
+        secrets={subject: found[name] for subject, name in names.items()},
+        now=now,
+        delta=delta,
+    )
+
+
 def sign_certificate(
-    session: Session,
-    request: Request,
-    outcome: DeletionOutcome,
-    erased: Erased,
-    *,
-    delta: float,
-    now: datetime,
+    session: Session, request: Request, outcome: DeletionOutcome, erased: Erased, issuing: Issuing
 ) -> SignedCertificate:
     """State the outcome, check it as a verifier will, sign it; write the receipt.
 
@@ -73,25 +102,23 @@ def sign_certificate(
     """
     assert request.detail is not None, "an open request has its detail"
     subject = request.detail["subject"]
-    certificate_id = new_ulid(now)
-    secret = session.secrets.subject_secret(keyed_hash(session.key, "subject secret", subject))
-    key = subject_key(secret, certificate_id)
-    salts = Salts()
-    checkpoint = session.log.latest()
+    certificate_id = new_ulid(issuing.now)
+    key = subject_key(issuing.secrets[subject], certificate_id)
+    salts, checkpoint = Salts(), issuing.checkpoint
     issuance = Issuance(
         certificate_id=certificate_id,
         salt=new_salt(),
-        issued_at=now,
+        issued_at=issuing.now,
         issuer=session.settings.issuer,
         received_on=_day(request.received_at),
-        completed_on=now.date(),
+        completed_on=issuing.now.date(),
         due_by=_day(request.due_by),
         basis=request.detail["basis"],
         subject_commitment=subject_commitment(key, certificate_id, subject),
-        policy_entry=_policy_entry(session, request.detail["modelBefore"]),
+        policy_entry=issuing.policy,
         ledger=LogHead(origin=checkpoint.origin, size=checkpoint.size, root=checkpoint.root.hex()),
         salts=salts,
-        delta=delta,
+        delta=issuing.delta,
     )
     statement = build_statement(outcome, issuance)
     receipt = make_receipt(
@@ -124,9 +151,8 @@ def escrowed_salts(detail: Mapping[str, Any]) -> dict[str, bytes]:
     return {name: bytes.fromhex(salts[name]) for name in ESCROWED}
 
 
-def _policy_entry(session: Session, model_id: str) -> LoggedPolicy:
+def _logged_policy(session: Session, index: int) -> LoggedPolicy:
     with session.database.read() as connection:
-        index = models.policy_index(connection, model_id)
         found = queries.find_entry(connection, str(index))
     digest = parse_entry(found.leaf).digest
     return LoggedPolicy(index=index, leaf_hash=found.leaf_hash.hex(), digest=digest)

@@ -15,8 +15,8 @@ from mbd.errors import MbdError
 from mbd.ledger.check import check_log
 from mbd.ledger.queries import latest_note, log_size
 from mbd.workflows.findings import Finding, error, note, of_error, warning
+from mbd.workflows.papers import bundle_path
 from mbd.workflows.session import Session
-from mbd.workflows.steps import bundle_path
 
 
 def ledger_findings(session: Session) -> Iterator[Finding]:

@@ -10,18 +10,18 @@ from pathlib import Path
 
 from mbd.errors import IntegrityError, NotFoundError, VersionError
 from mbd.workflows.restoration import is_unfinished
-from mbd.workflows.session import Session, open_requests
+from mbd.workflows.session import Session, interrupted
 from mbd.workflows.snapshots import remove_folder
 
 
 def remove_leftovers(session: Session) -> None:
     """Remove every model, state, set of prepared rows and staging that is not in force.
 
-    Call it with the workspace's lock held. Nothing is removed while a request is open or a
+    Call it with the workspace's lock held. Nothing is removed while a request is interrupted or a
     restore unfinished, which need what they staged, or while what is in force is damaged: the
     rest may help to mend it.
     """
-    if open_requests(session) or is_unfinished(session.workspace):
+    if interrupted(session) or is_unfinished(session.workspace):
         return
     try:
         doomed = list(_unnamed(session))

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from mbd.database.journal import Journal, Request
+from mbd.database.batches import Batch, Batches
 from mbd.errors import MbdError, TemporaryError
 from mbd.workflows.growth import unsettled
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.lock import exclusive
 from mbd.workflows.restoration import finish_restore, is_unfinished
 from mbd.workflows.resume import finish_interrupted
-from mbd.workflows.session import Session, open_requests
+from mbd.workflows.session import Session, interrupted
 from mbd.workspace.layout import Workspace
 from mbd.workspace.settings import load_settings
 
@@ -71,7 +71,7 @@ def open_session(
             remove_leftovers(session)
     else:
         session.log.refuse_older()
-    if finish and (open_requests(session) or unsettled(session)):
+    if finish and (interrupted(session) or unsettled(session)):
         _finish_if_possible(session, note)
     yield session
 
@@ -85,7 +85,7 @@ def _restore_first(session: Session, note: Note) -> None:
 
 
 def _finish_if_possible(session: Session, note: Note) -> None:
-    if any(one.attempts >= READER_ATTEMPTS and not one.reached("staged") for one in _open(session)):
+    if any(_lost(batch) >= READER_ATTEMPTS for batch in _interrupted(session)):
         note("an interrupted request lost its release more than once: run `mbd resume`")
         return
     try:
@@ -111,6 +111,15 @@ def _finish(session: Session, note: Note) -> None:
         note("took back an interrupted addition: its records had not been held yet")
 
 
-def _open(session: Session) -> list[Request]:
+def _interrupted(session: Session) -> list[Batch]:
+    names = interrupted(session)
     with session.database.read() as connection:
-        return Journal(connection).open_requests()
+        found = [Batches(connection).find(name) for name in names]
+    return [batch for batch in found if batch is not None]
+
+
+def _lost(batch: Batch) -> int:
+    """Releases that were drawn and are not staged."""
+    if batch.members[0].reached("staged"):
+        return 0
+    return max(member.attempts for member in batch.members)

@@ -1,17 +1,21 @@
-"""Finish what a crash left: every open request, the oldest first, each exactly once."""
+"""Finish what a crash left: every interrupted request, the oldest first, each exactly once."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from mbd.database.batches import Batches
 from mbd.database.journal import CANCELLED, Journal
-from mbd.errors import ArithmeticRefused
+from mbd.errors import ArithmeticRefused, RefusedError
 from mbd.workflows.growth import Settled, settle
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.revoke import Revocation, result_of
-from mbd.workflows.session import Session, open_requests
-from mbd.workflows.steps import finish_request
+from mbd.workflows.session import Session, interrupted
+from mbd.workflows.walk import finish_batch
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +28,15 @@ class Cancelled:
 
 @dataclass(frozen=True)
 class Resumed:
-    """What became of the requests that were open, and of an addition."""
+    """What became of the requests that were interrupted, and of an addition."""
 
     finished: tuple[Revocation, ...]
     cancelled: tuple[Cancelled, ...]
     settled: Settled
 
 
-def finish_interrupted(session: Session) -> Resumed:
-    """Carry every open request to its end, then an addition; remove what killed writers left.
+def finish_interrupted(session: Session, progress: Progress = lambda done, total: None) -> Resumed:
+    """Carry interrupted requests to their end, then an addition; remove what killed writers left.
 
     Call it with the workspace's lock held.
 
@@ -41,23 +45,31 @@ def finish_interrupted(session: Session) -> Resumed:
     """
     finished: list[Revocation] = []
     cancelled: list[Cancelled] = []
-    for request_id in open_requests(session):
+    for batch_id in interrupted(session):
+        names = _members(session, batch_id)
         try:
-            finished.append(_finish(session, request_id))
-        except ArithmeticRefused as error:
-            if not _is_cancelled(session, request_id):
+            finished += _finish(session, batch_id, progress)
+        except (ArithmeticRefused, RefusedError) as error:
+            if not _is_cancelled(session, names[0]):
                 raise
-            cancelled.append(Cancelled(request_id=request_id, reason=error.message))
+            cancelled += [Cancelled(request_id=name, reason=error.message) for name in names]
     settled = settle(session)
     remove_leftovers(session)
     return Resumed(tuple(finished), tuple(cancelled), settled)
 
 
-def _finish(session: Session, request_id: str) -> Revocation:
+def _finish(session: Session, batch_id: str, progress: Progress) -> list[Revocation]:
     started = time.perf_counter()
-    done = finish_request(session, request_id)
-    engine = float((done.detail or {}).get("engineSeconds", 0.0))
-    return result_of(session, done, engine, time.perf_counter() - started, repeated=False)
+    done = finish_batch(session, batch_id, progress)
+    total = time.perf_counter() - started
+    with session.database.read() as connection:
+        requests = [Journal(connection).get(name) for name in done.request_ids]
+    return [result_of(session, request, done.engine_seconds, total) for request in requests]
+
+
+def _members(session: Session, batch_id: str) -> list[str]:
+    with session.database.read() as connection:
+        return [member.request_id for member in Batches(connection).get(batch_id).members]
 
 
 def _is_cancelled(session: Session, request_id: str) -> bool:

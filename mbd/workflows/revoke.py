@@ -1,10 +1,9 @@
-"""A revocation as it is asked for: resolved, refused, found again or carried out."""
+"""A revocation as it is asked for: refused, found again or carried out; one, or many at once."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,34 +11,29 @@ from typing import Any
 from mbd.canonical.times import timestamp
 from mbd.canonical.ulid import new_ulid
 from mbd.certificate.bundle import parse_bundle
-from mbd.data.erasure import plan_erasure
-from mbd.database import suppressions
+from mbd.data.erasure import Erasing, plan_bucket
+from mbd.database.batches import Batches
 from mbd.database.journal import Journal, Request
-from mbd.database.suppressions import keyed_hash
-from mbd.deletion.plan import Method
-from mbd.errors import ConflictError, NotFoundError, UsageError
+from mbd.errors import ConflictError, MbdError, NotFoundError
+from mbd.workflows.papers import bundle_path, receipt_path
 from mbd.workflows.preflight import check_ready
+from mbd.workflows.resolve import (
+    Resolved,
+    Resolver,
+    RevocationRequest,
+    Terms,
+    checked_id,
+    fingerprint,
+    refuse_other_content,
+    resolve,
+)
 from mbd.workflows.session import Session
-from mbd.workflows.steps import bundle_path, finish_request, plan_for, receipt_path
+from mbd.workflows.walk import finish_batch
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Progress = Callable[[int, int], None]
 
 _SOLVES_PER_SECOND = 2e10
 """Rough floating-point rate of a small machine, for estimates only."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RevocationRequest:
-    """What somebody asks for."""
-
-    subject: str
-    modality: str
-    epsilon: float | None = None
-    """None: what the workspace's settings say."""
-    delta: float | None = None
-    method: Method = "auto"
-    request_id: str | None = None
-    """None: a fresh one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +52,17 @@ class Revocation:
     total_seconds: float
     repeated: bool
     """Whether it had been completed before this call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What became of one request of many."""
+
+    request: RevocationRequest
+    request_id: str | None
+    """None: it was never recorded."""
+    certificate_id: str | None
+    error: MbdError | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +94,9 @@ class Preview:
 def revoke_modality(
     session: Session,
     request: RevocationRequest,
+    terms: Terms | None = None,
     *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Revocation:
     """Carry out a revocation, or find it carried out already.
 
@@ -100,49 +106,91 @@ def revoke_modality(
         ConflictError: Revoked before, or the request id was used for something else.
         IntegrityError: A file that is needed is torn or altered; nothing was recorded.
     """
-    started = time.perf_counter()
-    request_id = _checked_id(request.request_id)
-    fingerprint = _fingerprint(session, request)
+    started, terms = time.perf_counter(), terms or Terms()
+    request_id = new_ulid(datetime.now(UTC))
+    if request.request_id is not None:
+        request_id = checked_id(request.request_id)
+    wanted = fingerprint(session, request, terms)
     with session.database.read() as connection:
         known = Journal(connection).find(request_id)
-    if known is not None and known.fingerprint == fingerprint and not known.is_open:
-        return result_of(session, known, 0.0, time.perf_counter() - started, repeated=True)
     if known is None:
-        detail = _resolve(session, request)
-        check_ready(session, plan_for(session, session.model(), detail).selected)
-        _begin(session, request_id, fingerprint, request, detail)
-    else:
-        _refuse_other_content(known, fingerprint)
-    done = finish_request(session, request_id, progress)
-    engine = float((done.detail or {}).get("engineSeconds", 0.0))
-    return result_of(session, done, engine, time.perf_counter() - started, repeated=False)
+        found = resolve(session, request, terms.method)
+        check_ready(session, found.plan.selected)
+        known = _begin(session, terms, {request_id: (request, found)})[0]
+    refuse_other_content(known, wanted)
+    if not known.is_open:
+        return result_of(session, known, 0.0, time.perf_counter() - started, repeated=True)
+    done = finish_batch(session, str(known.batch_id), progress)
+    total = time.perf_counter() - started
+    return result_of(session, _get(session, request_id), done.engine_seconds, total)
 
 
-def preview_revocation(session: Session, request: RevocationRequest) -> Preview:
+def revoke_many(
+    session: Session,
+    requests: Sequence[RevocationRequest],
+    terms: Terms | None = None,
+    *,
+    progress: Progress = lambda done, total: None,
+) -> list[Row]:
+    """Carry out many revocations with one state and one release; one certificate each.
+
+    A request that is refused harms no other.
+
+    Raises:
+        MbdError: What was accepted could not be finished; those requests stay open.
+    """
+    terms = terms or Terms()
+    rows, fresh = _sorted_out(session, requests, terms)
+    resolver = Resolver(session, terms.method)
+    answers = resolver.resolve_all([request for _, _, request in fresh])
+    accepted: dict[str, tuple[RevocationRequest, Resolved]] = {}
+    for (number, request_id, request), answer in zip(fresh, answers, strict=True):
+        if isinstance(answer, MbdError):
+            rows[number] = _row(request, request.request_id, error=answer)
+        else:
+            accepted[request_id] = (request, answer)
+    if accepted:
+        heads = {head for _, found in accepted.values() for head in found.plan.selected}
+        check_ready(session, sorted(heads))
+        first = _begin(session, terms, accepted)[0]
+        finish_batch(session, str(first.batch_id), progress)
+    with session.database.read() as connection:
+        journal = Journal(connection)
+        for number, request_id, request in fresh:
+            if request_id in accepted:
+                rows[number] = _row(request, request_id, known=journal.get(request_id))
+    return [rows[number] for number in range(len(requests))]
+
+
+def preview_revocation(
+    session: Session, request: RevocationRequest, terms: Terms | None = None
+) -> Preview:
     """The plan of a revocation; changes nothing.
 
     Raises:
         As `revoke_modality`.
     """
-    detail = _resolve(session, request)
+    terms = terms or Terms()
+    found = resolve(session, request, terms.method)
     model, store = session.model(), session.store()
     prepared = session.prepared(model.policy.training_id)
-    decided = plan_for(session, model, detail)
-    erasure = plan_erasure(store, [prepared], detail["subject"], detail["modalities"])
-    rows = prepared.rows_of(detail["subject"])
+    wanted = Erasing(request="", subject=found.subject, modalities=found.modalities)
+    planned = plan_bucket(store, [prepared], store.bucket_of(found.subject), [wanted]).plans[0]
+    decided = found.plan
     constants = [model.policy.heads[name].constants for name in decided.selected]
-    noise = 0.0 if decided.guarantee_class == "exact" else model.policy.noise_of(decided.selected)
+    exact = decided.guarantee_class == "exact"
+    shared = _shared(session, terms)
     work = sum(head.dimension**3 for head in constants)
     return Preview(
         modalities=decided.modalities,
-        cascaded=tuple(name for name in decided.modalities if name != request.modality),
+        cascaded=tuple(name for name in decided.modalities if name not in request.modalities),
         guarantee_class=decided.guarantee_class,
         method=decided.method,
-        epsilon=0.0 if decided.guarantee_class == "exact" else detail["epsilon"],
-        delta=0.0 if decided.guarantee_class == "exact" else detail["delta"],
-        records=len(erasure.touched),
-        vanishing=len(erasure.vanishing),
-        rows=sum(len(rows.get(head, ())) for head in decided.selected),
+        epsilon=0.0 if exact else shared["epsilon"],
+        delta=0.0 if exact else shared["delta"],
+        records=len(planned.touched),
+        vanishing=len(planned.vanishing),
+        rows=sum(planned.rows.get(head, 0) for head in decided.selected),
         heads=decided.selected,
         untouched=decided.untouched,
         blocks=tuple(
@@ -151,16 +199,16 @@ def preview_revocation(session: Session, request: RevocationRequest) -> Preview:
         ),
         stores=(
             "records",
-            *(("prepared rows",) if any(erasure.rows.values()) else ()),
+            *(("prepared rows",) if any(planned.rows.values()) else ()),
             *(("state", "model") if decided.selected else ()),
         ),
-        expected_noise=noise,
+        expected_noise=0.0 if exact else model.policy.noise_of(decided.selected),
         estimated_seconds=1.0 + work / _SOLVES_PER_SECOND,
     )
 
 
 def result_of(
-    session: Session, request: Request, engine: float, total: float, *, repeated: bool
+    session: Session, request: Request, engine: float, total: float, *, repeated: bool = False
 ) -> Revocation:
     """What a completed request left, read from its bundle.
 
@@ -169,11 +217,7 @@ def result_of(
         NotFoundError: The bundle was moved away.
     """
     if request.certificate_id is None:
-        raise ConflictError(
-            f"request {request.request_id} was cancelled",
-            code="request.cancelled",
-            hint="make a new request",
-        )
+        raise _cancelled(request)
     path = bundle_path(session, request.certificate_id)
     if not path.is_file():
         raise NotFoundError(
@@ -197,104 +241,99 @@ def result_of(
     )
 
 
-def _resolve(session: Session, request: RevocationRequest) -> dict[str, Any]:
-    """Everything the steps need to know; refuses what cannot be carried out.
-
-    Nothing is recorded before this returns.
-    """
-    store, model = session.store(), session.model()
-    modalities = store.schema.cascade([request.modality])
-    _refuse_revoked(session, request)
-    held = store.read(subjects=[request.subject])
-    if not len(held):
-        raise NotFoundError(
-            f"no user {request.subject!r} in this data set",
-            code="user.not_found",
-            field="--user",
-            hint="`mbd data subjects` lists them",
-        )
-    if all(value is None for value in held.x[request.modality]):
-        raise NotFoundError(
-            f"user {request.subject!r} has no {request.modality}",
-            code="modality.not_held",
-            field="--modality",
-        )
-    deletion, now = session.settings.deletion, datetime.now(UTC)
-    detail = {
-        "subject": request.subject,
-        "modalities": list(modalities),
-        "method": request.method,
-        "epsilon": deletion.epsilon if request.epsilon is None else request.epsilon,
-        "delta": deletion.delta if request.delta is None else request.delta,
-        "basis": deletion.basis,
-        "dueDays": deletion.due_days,
-        "modelAfter": new_ulid(now),
-        "stateAfter": new_ulid(now),
-    }
-    plan_for(session, model, detail)
-    return detail
+Fresh = tuple[int, str, RevocationRequest]
+"""Place in the batch, request id, and what is asked for."""
 
 
-def _refuse_revoked(session: Session, request: RevocationRequest) -> None:
-    """What is off already, by itself or with the channel it was made from, stays off."""
+def _sorted_out(
+    session: Session, requests: Sequence[RevocationRequest], terms: Terms
+) -> tuple[dict[int, Row], list[Fresh]]:
+    """Rows that are answered already, and requests that nobody made before."""
+    rows: dict[int, Row] = {}
+    fresh: list[Fresh] = []
+    used: set[str] = set()
     with session.database.read() as connection:
-        name = suppressions.find(connection, session.key, request.subject, request.modality)
-        known = None if name is None else Journal(connection).get(name)
-    if known is None:
-        return
-    done = f"certificate {known.certificate_id}"
-    raise ConflictError(
-        f"{request.modality} of this user was revoked before: "
-        f"{done if known.certificate_id else f'request {known.request_id} (not completed)'}",
-        code="revoked.already",
-        field="--modality",
-        hint=f"`mbd ledger show {known.certificate_id}`"
-        if known.certificate_id
-        else "`mbd resume` finishes it",
-    )
+        journal = Journal(connection)
+        for number, request in enumerate(requests):
+            request_id = request.request_id or new_ulid(datetime.now(UTC))
+            try:
+                known = journal.find(checked_id(request_id))
+                if request_id in used:
+                    raise _twice(request_id)
+                used.add(request_id)
+                if known is None:
+                    fresh.append((number, request_id, request))
+                    continue
+                refuse_other_content(known, fingerprint(session, request, terms))
+                rows[number] = _row(request, request_id, known=known)
+            except MbdError as error:
+                rows[number] = _row(request, request.request_id, error=error)
+    return rows, fresh
+
+
+def _row(
+    request: RevocationRequest,
+    request_id: str | None,
+    *,
+    known: Request | None = None,
+    error: MbdError | None = None,
+) -> Row:
+    certificate = None if known is None else known.certificate_id
+    if known is not None and certificate is None:
+        error = _cancelled(known)
+    return Row(request=request, request_id=request_id, certificate_id=certificate, error=error)
 
 
 def _begin(
-    session: Session,
-    request_id: str,
-    fingerprint: str,
-    request: RevocationRequest,
-    detail: dict[str, Any],
-) -> None:
-    now = datetime.now(UTC)
-    row = Request(
-        request_id=request_id,
-        fingerprint=fingerprint,
-        received_at=timestamp(now),
-        due_by=timestamp(now + timedelta(days=detail["dueDays"])),
-        detail=detail,
-    )
+    session: Session, terms: Terms, accepted: Mapping[str, tuple[RevocationRequest, Resolved]]
+) -> list[Request]:
+    """Record requests as one batch."""
+    now, settings = datetime.now(UTC), session.settings.deletion
+    batch_id = new_ulid(now)
+    members = [
+        Request(
+            request_id=request_id,
+            fingerprint=fingerprint(session, request, terms),
+            received_at=timestamp(now),
+            due_by=timestamp(now + timedelta(days=settings.due_days)),
+            detail={**found.detail, "basis": settings.basis},
+        )
+        for request_id, (request, found) in accepted.items()
+    ]
     with session.database.transaction() as connection:
-        Journal(connection).begin(row)
+        Batches(connection).begin(batch_id, _shared(session, terms), members)
+        return list(Batches(connection).get(batch_id).members)
 
 
-def _refuse_other_content(known: Request, fingerprint: str) -> None:
-    if known.fingerprint != fingerprint:
-        raise ConflictError(
-            f"request {known.request_id} was made before with other content",
-            code="request.differs",
-            field="--request-id",
-            hint="choose another request id",
-        )
+def _shared(session: Session, terms: Terms) -> dict[str, Any]:
+    """What all requests of a batch have in common."""
+    settings, now = session.settings.deletion, datetime.now(UTC)
+    return {
+        "method": terms.method,
+        "epsilon": settings.epsilon if terms.epsilon is None else terms.epsilon,
+        "delta": settings.delta if terms.delta is None else terms.delta,
+        "modelAfter": new_ulid(now),
+        "stateAfter": new_ulid(now),
+        "trainingAfter": new_ulid(now),
+    }
 
 
-def _checked_id(request_id: str | None) -> str:
-    if request_id is None:
-        return new_ulid(datetime.now(UTC))
-    if not _REQUEST_ID.fullmatch(request_id):
-        raise UsageError(
-            f"request id {request_id[:80]!r}: want letters, digits, '.', '_' or '-', 64 at most",
-            field="--request-id",
-        )
-    return request_id
+def _get(session: Session, request_id: str) -> Request:
+    with session.database.read() as connection:
+        return Journal(connection).get(request_id)
 
 
-def _fingerprint(session: Session, request: RevocationRequest) -> str:
-    parts = (request.subject, request.modality, request.method)
-    numbers = (repr(request.epsilon), repr(request.delta))
-    return keyed_hash(session.key, "request", *parts, *numbers)
+def _cancelled(request: Request) -> ConflictError:
+    return ConflictError(
+        f"request {request.request_id} was cancelled",
+        code="request.cancelled",
+        hint="make a new request",
+    )
+
+
+def _twice(request_id: str) -> ConflictError:
+    return ConflictError(
+        f"request id {request_id} comes twice in this batch",
+        code="request.differs",
+        field="--request-id",
+    )

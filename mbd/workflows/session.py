@@ -12,8 +12,8 @@ from mbd.data.buckets import MANIFEST
 from mbd.data.prepared import PreparedStore
 from mbd.data.store import Store
 from mbd.database import pointers, suppressions
+from mbd.database.batches import Batches
 from mbd.database.engine import Database
-from mbd.database.journal import Journal
 from mbd.database.secrets import Secrets
 from mbd.database.suppressions import Suppressions
 from mbd.errors import IntegrityError, NotFoundError
@@ -181,10 +181,10 @@ class Session:
         return [{"model": model.snapshot.model_id, "heads": heads, "blocks": blocks}]
 
 
-def open_requests(session: Session) -> list[str]:
-    """Ids of the requests that are neither completed nor cancelled, the oldest first."""
+def interrupted(session: Session) -> list[str]:
+    """Ids of the batches that were begun and are not finished, the oldest first."""
     with session.database.read() as connection:
-        return [request.request_id for request in Journal(connection).open_requests()]
+        return Batches(connection).open(queued=False)
 
 
 def open_log(workspace: Workspace, settings: Settings, database: Database) -> Log:

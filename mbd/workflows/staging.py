@@ -1,4 +1,4 @@
-"""The deletion itself: what a revocation makes of state and heads, written beside the old.
+"""The deletion itself: what a batch makes of state and heads, written beside the old.
 
 Nothing here flips a pointer. A staged release is complete when its record is there, and is
 then used as it is: noise is never drawn twice once a release is staged.
@@ -6,25 +6,22 @@ then used as it is: noise is never drawn twice once a release is staged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from mbd.data.prepared import Bucket
+from mbd.data.prepared import Bucket, PreparedRows
 from mbd.deletion.exact import exact_update, refuse_unchanged, subtract_rows
 from mbd.deletion.parameters import head_parameters
-from mbd.deletion.plan import DeletionPlan
 from mbd.head.state import HeadState
-from mbd.values import GuaranteeClass, HeadParameters, parse_availability
+from mbd.values import HeadParameters
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.policy import Policy
 from mbd.workflows.release import release_with_noise
-from mbd.workflows.snapshots import (
-    ModelSnapshot,
-    ReleasedHead,
-    StateSnapshot,
-    derive_model,
-    derive_state,
-)
+from mbd.workflows.snapshots import ReleasedHead, StateSnapshot, derive_model, derive_state
+
+BLOCK_ROWS = 4096
+"""Rows of one head that are subtracted at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,112 +30,121 @@ class StagedRelease:
 
     model_pointer: str
     state_pointer: str
-    guarantee_class: GuaranteeClass
-    parameters: tuple[HeadParameters, ...]
-    selected: tuple[str, ...]
+    parameters: tuple[HeadParameters, ...] = ()
+    """Of every head that was released with noise."""
+    policy_entry: int | None = None
+    """Ledger entry of the policy; None: that of the model before."""
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """Plain values for the journal."""
         return {
             "modelPointer": self.model_pointer,
             "statePointer": self.state_pointer,
-            "class": self.guarantee_class,
             "parameters": [asdict(head) for head in self.parameters],
-            "selected": list(self.selected),
+            "policyEntry": self.policy_entry,
         }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> StagedRelease:
+        """Inverse of `to_json`."""
+        return StagedRelease(
+            model_pointer=value["modelPointer"],
+            state_pointer=value["statePointer"],
+            parameters=tuple(HeadParameters(**head) for head in value["parameters"]),
+            policy_entry=value["policyEntry"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What is asked of the heads, and under which names the result is written."""
+
+    selected: Sequence[str]
+    """Heads to replace."""
+    noise: bool
+    """Whether they get noise; otherwise they are the exact optimum."""
+    epsilon: float
+    delta: float
+    model_id: str
+    state_id: str
 
 
 def stage_release(
     model: CurrentModel,
     state: StateSnapshot,
-    rows: Bucket,
-    plan: DeletionPlan,
+    removed: Iterable[Bucket],
+    release: Release,
     *,
-    model_id: str,
-    state_id: str,
-    epsilon: float,
-    delta: float,
     before_noise: Callable[[], None],
 ) -> StagedRelease:
-    """Subtract the subject's rows, release the selected heads anew, write both.
+    """Subtract rows, release the selected heads anew, write both.
 
     Args:
         model: The model before.
         state: The state before.
-        rows: All prepared rows of the subject.
-        plan: Which heads are selected, and how they are released.
-        model_id, state_id: Names of the new folders.
-        epsilon, delta: What a certified release may cost.
+        removed: Prepared rows that go, of selected heads only; read once.
+        release: Which heads, and how.
         before_noise: Counts the attempt; called once the rest is written.
 
     Raises:
-        ArithmeticRefused: The tolerance was not reached, or the state did not change.
+        ArithmeticRefused: The tolerance was not reached, or a state did not change.
     """
-    if not plan.selected:
-        return _nothing_to_subtract(model.snapshot, state)
-    before = {name: state.load(name) for name in plan.selected}
-    after = subtract_subject(model.policy, before, rows, plan)
-    _refuse_unchanged(state, after, rows)
+    if not release.selected:
+        return StagedRelease(
+            model_pointer=model.snapshot.to_pointer(), state_pointer=state.to_pointer()
+        )
+    before = {name: state.load(name) for name in release.selected}
+    after, rows = subtract(model.policy, before, removed)
+    del before
     # The state first: it is large, so a full disk is noticed before any noise is drawn.
-    new_state = derive_state(state, state_id, after)
-    if plan.guarantee_class == "certified":
+    new_state = derive_state(state, release.state_id, after)
+    for name in release.selected:
+        refuse_unchanged(state.heads[name][0], new_state.heads[name][0], rows[name])
+    if release.noise:
         before_noise()
-    heads, parameters = _release(model.policy, after, plan, epsilon, delta)
-    new_model = derive_model(model.snapshot, model_id, heads)
+    heads, parameters = _release(model.policy, after, release)
+    new_model = derive_model(model.snapshot, release.model_id, heads)
     return StagedRelease(
         model_pointer=new_model.to_pointer(),
         state_pointer=new_state.to_pointer(),
-        guarantee_class=plan.guarantee_class,
         parameters=parameters,
-        selected=plan.selected,
     )
 
 
-def subtract_subject(
-    policy: Policy, states: Mapping[str, HeadState], rows: Bucket, plan: DeletionPlan
-) -> dict[str, HeadState]:
-    """The states of the selected heads without this subject's rows."""
-    after = {}
-    for name, state in states.items():
-        found = rows.get(name)
-        assert parse_availability(name) & set(plan.modalities), "only selected heads come here"
-        if found is None or not len(found):
-            after[name] = state
-            continue
-        q = policy.heads[name].feature_map.expand(found.v)
-        after[name] = subtract_rows(state, q, found.t)
-    return after
+def subtract(
+    policy: Policy, states: Mapping[str, HeadState], removed: Iterable[Bucket]
+) -> tuple[dict[str, HeadState], dict[str, int]]:
+    """The states without these rows, and how many rows each head lost."""
+    after, rows = dict(states), dict.fromkeys(states, 0)
+    for name, block in _blocks(removed):
+        q = policy.heads[name].feature_map.expand(block.v)
+        after[name] = subtract_rows(after[name], q, block.t)
+        rows[name] += len(block)
+    return after, rows
 
 
-def _refuse_unchanged(before: StateSnapshot, after: Mapping[str, HeadState], rows: Bucket) -> None:
-    for name, state in after.items():
-        found, (recorded, _) = rows.get(name), before.heads[name]
-        refuse_unchanged(recorded, state.digest(), 0 if found is None else len(found))
+def _blocks(removed: Iterable[Bucket]) -> Iterator[tuple[str, PreparedRows]]:
+    """The rows in blocks of one head each, large enough for fast arithmetic."""
+    waiting: dict[str, list[PreparedRows]] = {}
+    for bucket in removed:
+        for name, rows in bucket.items():
+            parts = waiting.setdefault(name, [])
+            parts.append(rows)
+            if sum(map(len, parts)) >= BLOCK_ROWS:
+                yield name, PreparedRows.concat(waiting.pop(name))
+    for name, parts in waiting.items():
+        yield name, PreparedRows.concat(parts)
 
 
 def _release(
-    policy: Policy,
-    states: Mapping[str, HeadState],
-    plan: DeletionPlan,
-    epsilon: float,
-    delta: float,
+    policy: Policy, states: Mapping[str, HeadState], release: Release
 ) -> tuple[dict[str, ReleasedHead], tuple[HeadParameters, ...]]:
-    constants = {name: policy.heads[name].constants for name in plan.selected}
-    if plan.guarantee_class == "exact":
+    constants = {name: policy.heads[name].constants for name in release.selected}
+    if not release.noise:
         exact = {
             name: ReleasedHead(exact_update(states[name], head.scale, head.grid), 0)
             for name, head in constants.items()
         }
         return exact, ()
-    parameters = head_parameters(list(constants.values()), epsilon, delta)
+    parameters = head_parameters(list(constants.values()), release.epsilon, release.delta)
     return release_with_noise(policy, states, parameters), parameters
-
-
-def _nothing_to_subtract(model: ModelSnapshot, state: StateSnapshot) -> StagedRelease:
-    return StagedRelease(
-        model_pointer=model.to_pointer(),
-        state_pointer=state.to_pointer(),
-        guarantee_class="exact",
-        parameters=(),
-        selected=(),
-    )

@@ -1,211 +1,321 @@
-"""The walk of a revocation: one function per step, each safe to repeat after a crash.
+"""The walk of a batch up to its certificates: one function per step, each safe to repeat.
 
-`received -> suppressed -> staged -> activated -> erased -> scanned -> signed -> logged ->
-completed`. A step does its work first and records itself last, in one transaction with
-whatever must become visible together with it. So a process killed anywhere leaves a request
-at a step whose work may be repeated, and nothing happens twice that must happen once: noise
-is drawn again only if no release was staged (and then counts as another attempt), and a
-certificate enters the ledger in the transaction in which the request leaves its step.
+`received -> suppressed -> staged -> activated -> erased -> scanned`. A step does its work
+first and records itself last, in one transaction with whatever must become visible together
+with it. So a process killed anywhere leaves requests at a step whose work may be repeated,
+and nothing happens twice that must happen once: noise is drawn again only if no release was
+staged, and then counts as another attempt.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mbd.canonical.json import dumps, loads_strict
-from mbd.certificate.bundle import Bundle
-from mbd.certificate.scope import out_of_scope, store_row
-from mbd.data.erasure import ErasePlan, build_needles, erase, plan_erasure
-from mbd.data.needles import Needles, scan
+import numpy as np
+import numpy.typing as npt
+
+from mbd.canonical.json import dumps
+from mbd.certificate.scope import store_row
+from mbd.data.erasure import BucketErasure, Erasing, erase_bucket, plan_bucket
+from mbd.data.needles import ScanResult, scan, scan_for
+from mbd.data.prepared import PreparedRows, PreparedStore
+from mbd.data.schema import DatasetSchema
+from mbd.data.store import Store
 from mbd.database import models, pointers, suppressions
-from mbd.database.journal import STAGES, Journal, Request
-from mbd.deletion.plan import DeletionPlan, plan
-from mbd.errors import ArithmeticRefused, IntegrityError
-from mbd.ledger.entry import signed_entry, unsigned_entry
-from mbd.ledger.log import Labels
-from mbd.ledger.queries import find_entry
+from mbd.database.batches import Batch, Batches
+from mbd.database.journal import Request
+from mbd.database.suppressions import keyed_hash
+from mbd.deletion.plan import DeletionPlan, Method, plan
+from mbd.errors import IntegrityError
+from mbd.ledger.entry import unsigned_entry
 from mbd.signing.commitment import commit, new_salt
-from mbd.values import DeletionOutcome, HeadParameters
-from mbd.verify.run import verify_bundle
-from mbd.verify.trust import load_trust
-from mbd.workflows.certify import (
-    Erased,
-    escrowed_salts,
-    sign_certificate,
-    stored_envelope,
-    stored_receipt,
-)
+from mbd.values import parse_availability
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, remove_folder
-from mbd.workflows.staging import stage_release
-from mbd.workspace.files import storage_errors, write_atomically
+from mbd.workflows.staging import Release, StagedRelease, stage_release
+from mbd.workspace.files import storage_errors
 
-ERASE_FILE = "erase.json"
-NEEDLES_FILE = "needles.json"
-
-
-def finish_request(
-    session: Session,
-    request_id: str,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Request:
-    """Take every step that is left; the request as it was just before its detail was erased.
-
-    Raises:
-        ArithmeticRefused: No release can be made as asked; the request was cancelled and
-            the channel is in service as before.
-        MbdError: A step failed; the request stays open at the step before.
-    """
-    while True:
-        request = _read(session, request_id)
-        progress(STAGES.index(request.stage), len(STAGES) - 1)
-        if request.stage == STAGES[-2]:
-            _complete(session, request)
-            return request
-        try:
-            STEPS[request.stage](session, request)
-        except ArithmeticRefused as error:
-            if request.stage != "suppressed":
-                raise
-            cancel_request(session, request)
-            raise ArithmeticRefused(
-                f"{error.message}; the request was cancelled, the channel is in service as before",
-                code=error.code,
-                field=error.field,
-                hint=error.hint,
-            ) from error
+Progress = Callable[[int], None]
+"""Told how many more requests a step is done with."""
 
 
-def cancel_request(session: Session, request: Request) -> None:
-    """Give up a request before anything was activated; service is as before."""
-    detail = _detail(request)
-    body = dumps({"request": commit(new_salt(), "request", request.request_id)})
+def suppress(session: Session, batch: Batch, progress: Progress) -> None:
+    """From here on nobody uses the channels, whatever arrives."""
+    now = datetime.now(UTC)
     with session.database.transaction() as connection:
-        suppressions.remove_of(connection, request.request_id)
-        session.log.append(connection, unsigned_entry("cancel", _now(), body), body)
-        Journal(connection).cancel(request.request_id, _now())
-    session.log.publish()
-    for folder in (
-        staging_folder(session, request),
-        session.workspace.models / detail["modelAfter"],
-        session.workspace.state / detail["stateAfter"],
-    ):
-        remove_folder(folder)
-    session.database.truncating_checkpoint()
+        for member in batch.members:
+            detail = detail_of(member)
+            for modality in detail["modalities"]:
+                suppressions.add(
+                    connection, session.key, detail["subject"], modality, now, member.request_id
+                )
+        Batches(connection).advance(batch.batch_id, "suppressed")
+    progress(len(batch.members))
 
 
-def plan_for(session: Session, model: CurrentModel, detail: Mapping[str, Any]) -> DeletionPlan:
-    """The plan of a request, from declared provenance and the subject's rows per head."""
-    subject = detail["subject"]
-    rows = session.prepared(model.policy.training_id).rows_of(subject)
-    return plan(
-        model.policy.provenance,
-        subject_cohort=session.store().schema.cohorts.cohort_of(subject),
-        modalities=frozenset(detail["modalities"]),
-        rows={head: len(found) for head, found in rows.items()},
-        method=detail["method"],
-    )
-
-
-def _suppress(session: Session, request: Request) -> None:
-    """From here on nobody uses the channel, whatever arrives."""
-    detail, name = _detail(request), request.request_id
-    with session.database.transaction() as connection:
-        for modality in detail["modalities"]:
-            suppressions.add(connection, session.key, detail["subject"], modality, _now(), name)
-        Journal(connection).advance(request.request_id, "suppressed")
-
-
-def _stage(session: Session, request: Request) -> None:
-    """New state, released heads and the list of what to erase, written beside the old."""
+def stage(session: Session, batch: Batch, progress: Progress) -> None:
+    """New state, released heads and the lists of what to erase, written beside the old."""
     started = time.perf_counter()
-    detail = _detail(request)
     model, state, store = session.model(), session.state(), session.store()
     prepared = session.prepared(model.policy.training_id)
-    folder = staging_folder(session, request)
+    folder = staging_folder(session, batch.batch_id)
     remove_folder(folder)
     with storage_errors(folder):
         folder.mkdir(mode=0o700)
-    erasure = plan_erasure(store, [prepared], detail["subject"], detail["modalities"])
-    build_needles(store, [prepared], erasure).save(folder / NEEDLES_FILE)
-    write_atomically(folder / ERASE_FILE, dumps(erasure.to_json()), mode=0o600)
-    decided = plan_for(session, model, detail)
-    release = stage_release(
-        model,
-        state,
-        prepared.rows_of(detail["subject"]),
-        decided,
-        model_id=detail["modelAfter"],
-        state_id=detail["stateAfter"],
-        epsilon=detail["epsilon"],
-        delta=detail["delta"],
-        before_noise=lambda: _count_attempt(session, request),
-    )
-    found = {
+    decided: dict[str, DeletionPlan] = {}
+    details: dict[str, dict[str, Any]] = {}
+    roots: dict[int, str] = {}
+    method: Method = batch.detail["method"]
+    for bucket, members in by_bucket(store, batch.members):
+        planned = plan_bucket(store, [prepared], bucket, [_erasing(one) for one in members])
+        planned.save(erasure_path(session, batch.batch_id, bucket))
+        roots[bucket] = planned.root_after
+        counts = count_rows(prepared, [detail_of(member)["subject"] for member in members])
+        for member in members:
+            one = plan_request(model, store.schema, detail_of(member), counts, method)
+            decided[member.request_id] = one
+            details[member.request_id] = {
+                "bucket": bucket,
+                "class": one.guarantee_class,
+                "selected": list(one.selected),
+                "deletedSet": planned.plan_of(member.request_id).deleted_set,
+            }
+        progress(len(members))
+    release = _release_of(session, batch, model, prepared, decided)
+    with session.database.read() as connection:
+        policy_entry = models.policy_index(connection, model.snapshot.model_id)
+    outcome = {
         "release": release.to_json(),
-        "modelBefore": model.snapshot.model_id,
-        "stateBefore": state.state_id,
-        "datasetBefore": erasure.root_before,
-        "deletedSet": erasure.deleted_set,
+        "modelBefore": model.snapshot.to_pointer(),
+        "stateBefore": state.to_pointer(),
+        "policyEntry": policy_entry if release.policy_entry is None else release.policy_entry,
+        "datasetBefore": store.root(),
+        "datasetPlanned": store.root(roots),
         "engineSeconds": time.perf_counter() - started,
     }
     with session.database.transaction() as connection:
-        Journal(connection).advance(request.request_id, "staged", detail=found)
+        Batches(connection).advance(batch.batch_id, "staged", detail=outcome, details=details)
 
 
-def _count_attempt(session: Session, request: Request) -> None:
-    """Log that noise is about to be drawn: a drawing that is lost in a crash counts too."""
-    body = dumps({"attempt": commit(new_salt(), "attempt", request.request_id)})
+def activate(session: Session, batch: Batch, progress: Progress) -> None:
+    """One transaction: model, state and requests move together."""
+    release = StagedRelease.from_json(batch.detail["release"])
+    model = ModelSnapshot.from_pointer(session.workspace.models, release.model_pointer)
     with session.database.transaction() as connection:
-        Journal(connection).count_attempt(request.request_id)
-        session.log.append(connection, unsigned_entry("attempt", _now(), body), body)
+        if release.model_pointer != batch.detail["modelBefore"]:
+            pointers.set(connection, "model", release.model_pointer)
+            pointers.set(connection, "state", release.state_pointer)
+            entry = batch.detail["policyEntry"]
+            models.add(connection, model.model_id, entry, model.digest, datetime.now(UTC))
+        Batches(connection).advance(batch.batch_id, "activated")
+    progress(len(batch.members))
 
 
-def _activate(session: Session, request: Request) -> None:
-    """One transaction: model, state and request move together."""
-    detail = _detail(request)
-    release = detail["release"]
-    model = ModelSnapshot.from_pointer(session.workspace.models, release["modelPointer"])
-    with session.database.transaction() as connection:
-        if model.model_id != detail["modelBefore"]:
-            index = models.policy_index(connection, detail["modelBefore"])
-            pointers.set(connection, "model", release["modelPointer"])
-            pointers.set(connection, "state", release["statePointer"])
-            models.add(connection, model.model_id, index, model.digest, _now())
-        Journal(connection).advance(request.request_id, "activated")
-
-
-def _erase(session: Session, request: Request) -> None:
+def erase(session: Session, batch: Batch, progress: Progress) -> None:
     """Rewrite the buckets without the data; destroy the old state and the old model."""
-    detail = _detail(request)
-    store, model = session.store(), session.model()
-    prepared = session.prepared(model.policy.training_id)
-    erase(store, [prepared], _erasure(session, request))
-    for parent, before, current in (
-        (session.workspace.models, detail["modelBefore"], model.snapshot.model_id),
-        (session.workspace.state, detail["stateBefore"], session.state().state_id),
-    ):
-        if before != current:
-            remove_folder(parent / before)
+    with session.database.transaction() as connection:  # from here on nobody can cancel
+        Batches(connection).note(batch.batch_id, {ERASING: True})
+    store, prepared = session.store(), current_rows(session)
+    for bucket, members in _members_by_bucket(batch):
+        erase_bucket(store, [prepared], erasure_of(session, batch, bucket))
+        progress(len(members))
+    for folder in folders_before(session, batch):
+        remove_folder(folder)
     session.database.truncating_checkpoint()
-    after = {"datasetAfter": _checked_root(session, request)}
+    after = {"datasetAfter": _checked_root(session, batch)}
     with session.database.transaction() as connection:
-        Journal(connection).advance(request.request_id, "erased", detail=after)
+        Batches(connection).advance(batch.batch_id, "erased", detail=after)
 
 
-def _checked_root(session: Session, request: Request) -> str:
+def search(session: Session, batch: Batch, progress: Progress) -> None:
+    """Search what was rewritten for the erased values."""
+    store, prepared = session.store(), current_rows(session)
+    for bucket, members in _members_by_bucket(batch):
+        needles = erasure_of(session, batch, bucket).needles()
+        _refuse_found("records", scan(store.bucket_files(bucket), needles))
+        subjects = {detail_of(member)["subject"] for member in members}
+        rows = {path for who in subjects for path in prepared.bucket_files(prepared.bucket_of(who))}
+        _refuse_found("prepared rows", scan(sorted(rows), needles))
+        progress(len(members))
+    listed = (erasure_of(session, batch, b).needles() for b, _ in _members_by_bucket(batch))
+    _refuse_found("state, model, journal or ledger", scan_for(_common_files(session), listed))
+    details = {
+        member.request_id: {"stores": _stores(bool(detail_of(member)["selected"]))}
+        for member in batch.members
+    }
+    with session.database.transaction() as connection:
+        Batches(connection).advance(batch.batch_id, "scanned", details=details)
+
+
+STEPS: dict[str, Callable[[Session, Batch, Progress], None]] = {
+    "received": suppress,
+    "suppressed": stage,
+    "staged": activate,
+    "activated": erase,
+    "erased": search,
+}
+"""From each shared stage to the step that leaves it."""
+
+ERASING = "erasing"
+"""Set in a batch's detail when erasure begins."""
+
+
+RowCounts = Mapping[str, Mapping[str, int]]
+"""Prepared rows by head and subject."""
+
+
+def count_rows(prepared: PreparedStore, subjects: Iterable[str]) -> RowCounts:
+    """How many rows each head has of these subjects (and of those beside them)."""
+    found: dict[str, Counter[str]] = {}
+    for bucket in sorted({prepared.bucket_of(subject) for subject in subjects}):
+        for head, rows in prepared.read_bucket(bucket).items():
+            found.setdefault(head, Counter()).update(rows.subjects)
+    return found
+
+
+def plan_request(
+    model: CurrentModel,
+    schema: DatasetSchema,
+    detail: Mapping[str, Any],
+    counts: RowCounts,
+    method: Method,
+) -> DeletionPlan:
+    """The plan of one request, from declared provenance and the subject's rows per head.
+
+    Raises:
+        RefusedError: A block saw the data that cannot subtract it.
+    """
+    subject = detail["subject"]
+    return plan(
+        model.policy.provenance,
+        subject_cohort=schema.cohorts.cohort_of(subject),
+        modalities=frozenset(detail["modalities"]),
+        rows={head: found.get(subject, 0) for head, found in counts.items()},
+        method=method,
+    )
+
+
+def _release_of(
+    session: Session,
+    batch: Batch,
+    model: CurrentModel,
+    prepared: PreparedStore,
+    decided: Mapping[str, DeletionPlan],
+) -> StagedRelease:
+    """One release for all of them: every head that one of them selects."""
+    detail = batch.detail
+    classes = {found.guarantee_class for found in decided.values()}
+    release = Release(
+        selected=sorted({head for found in decided.values() for head in found.selected}),
+        noise="certified" in classes,
+        epsilon=detail["epsilon"],
+        delta=detail["delta"],
+        model_id=detail["modelAfter"],
+        state_id=detail["stateAfter"],
+    )
+    state = session.state()
+    origins = {
+        member.request_id: keyed_hash(
+            session.key, "origin", state.state_id, detail_of(member)["subject"]
+        )
+        for member in batch.members
+        if decided[member.request_id].guarantee_class == "certified"
+    }
+    return stage_release(
+        model,
+        state,
+        removed_rows(prepared, [detail_of(member) for member in batch.members]),
+        release,
+        before_noise=lambda: _count_attempt(session, batch, origins),
+    )
+
+
+def _count_attempt(session: Session, batch: Batch, origins: Mapping[str, str]) -> None:
+    """Log that noise is about to be drawn: a drawing that is lost in a crash counts too."""
+    body = dumps({"attempt": commit(new_salt(), "attempt", batch.batch_id)})
+    with session.database.transaction() as connection:
+        Batches(connection).count_attempt(batch.batch_id, origins)
+        entry = unsigned_entry("attempt", datetime.now(UTC), body)
+        session.log.append(connection, entry, body)
+
+
+def removed_rows(
+    prepared: PreparedStore, details: Iterable[Mapping[str, Any]]
+) -> Iterator[dict[str, PreparedRows]]:
+    """The prepared rows that go, bucket by bucket: those of heads that read what is revoked."""
+    gone: dict[int, dict[str, set[str]]] = {}
+    for detail in details:
+        subject = detail["subject"]
+        near = gone.setdefault(prepared.bucket_of(subject), {})
+        near.setdefault(subject, set()).update(detail["modalities"])
+    for bucket, revoked in sorted(gone.items()):
+        found = {
+            head: rows.select(_going(rows, parse_availability(head), revoked))
+            for head, rows in prepared.read_bucket(bucket).items()
+        }
+        yield {head: rows for head, rows in found.items() if len(rows)}
+
+
+def _going(
+    rows: PreparedRows, reads: frozenset[str], revoked: Mapping[str, set[str]]
+) -> npt.NDArray[np.intp]:
+    """Indices of the rows of people who revoked something that the head reads."""
+    return np.flatnonzero([not reads.isdisjoint(revoked.get(who, ())) for who in rows.subjects])
+
+
+def by_bucket(store: Store, members: Iterable[Request]) -> Iterator[tuple[int, list[Request]]]:
+    """Requests by the bucket of their subject, in its order."""
+    found: dict[int, list[Request]] = {}
+    for member in members:
+        found.setdefault(store.bucket_of(detail_of(member)["subject"]), []).append(member)
+    return iter(sorted(found.items()))
+
+
+def current_rows(session: Session) -> PreparedStore:
+    """The prepared rows of the current model."""
+    return session.prepared(session.model().policy.training_id)
+
+
+def folders_before(session: Session, batch: Batch) -> list[Path]:
+    """Model and state that the batch replaced; none if it replaced nothing."""
+    release, workspace = StagedRelease.from_json(batch.detail["release"]), session.workspace
+    before = ModelSnapshot.from_pointer(workspace.models, batch.detail["modelBefore"])
+    state = StateSnapshot.from_pointer(workspace.state, batch.detail["stateBefore"])
+    if release.model_pointer == batch.detail["modelBefore"]:
+        return []
+    return [before.folder, state.folder]
+
+
+def staged_folders(session: Session, batch: Batch) -> list[Path]:
+    """Where staging writes, whether it did yet or not."""
+    workspace, detail = session.workspace, batch.detail
+    return [
+        staging_folder(session, batch.batch_id),
+        workspace.models / detail["modelAfter"],
+        workspace.state / detail["stateAfter"],
+        session.prepared_folder(detail["trainingAfter"]),
+    ]
+
+
+def folders_needed(session: Session, batch: Batch) -> list[Path]:
+    """Every folder that an interrupted batch may still need, whether it is there or not."""
+    found = staged_folders(session, batch)
+    return found if "release" not in batch.detail else [*found, *folders_before(session, batch)]
+
+
+def _checked_root(session: Session, batch: Batch) -> str:
     """The root of the data as it is now on disk, which must be the one that was planned.
 
-    The scan looks for bytes and can only find what is distinctive; this looks at the records.
+    The search looks for bytes and can only find what is distinctive; this looks at the records.
     """
-    erasure, root = _erasure(session, request), session.store().root()
-    if root != erasure.root_after or root == erasure.root_before:
+    root = session.store().root()
+    if root != batch.detail["datasetPlanned"] or root == batch.detail["datasetBefore"]:
         raise IntegrityError(
             "the data set after erasure is not the one that was planned",
             code="erasure.incomplete",
@@ -214,184 +324,69 @@ def _checked_root(session: Session, request: Request) -> str:
     return root
 
 
-def _scan(session: Session, request: Request) -> None:
-    """Search what was rewritten for the erased values."""
-    model = session.model()
-    store, prepared = session.store(), session.prepared(model.policy.training_id)
-    subject, state = _detail(request)["subject"], session.state()
-    files: dict[str, list[Path]] = {
-        "records": store.bucket_files(store.bucket_of(subject)),
-        "prepared rows": prepared.bucket_files(prepared.bucket_of(subject)),
-        "state": sorted(state.folder.iterdir()),
-        "model": sorted(path for path in model.snapshot.folder.rglob("*") if path.is_file()),
-        "journal and ledger": sorted(session.workspace.root.glob("ledger.db*")),
-    }
-    folder = staging_folder(session, request)
-    needles = Needles.load(folder / NEEDLES_FILE)
-    for name, paths in files.items():
-        result = scan(paths, needles)
-        if result.found:
-            first = result.found[0]
-            raise IntegrityError(
-                f"{first.file}: {first.what} is still there after erasure ({name})",
-                code="scan.found",
-                hint="the request stays open; remove the leftover, then run `mbd resume`",
-            )
-    rows = sum(_erasure(session, request).rows.values())
-    stores = _stores(rows=rows, released=bool(_detail(request)["release"]["selected"]))
-    with session.database.transaction() as connection:
-        Journal(connection).advance(request.request_id, "scanned", detail={"stores": stores})
+def _refuse_found(store: str, result: ScanResult) -> None:
+    if result.found:
+        first = result.found[0]
+        raise IntegrityError(
+            f"{first.file}: {first.what} is still there after erasure ({store})",
+            code="scan.found",
+            hint="the request stays open; remove the leftover, then run `mbd resume`",
+        )
 
 
-def _stores(*, rows: int, released: bool) -> list[dict[str, str]]:
+def _common_files(session: Session) -> list[Path]:
+    """Files of everybody: state, model, journal and ledger."""
+    state, model = session.state(), session.model().snapshot
+    return [
+        *sorted(state.folder.iterdir()),
+        *sorted(path for path in model.folder.rglob("*") if path.is_file()),
+        *sorted(session.workspace.root.glob("ledger.db*")),
+    ]
+
+
+def _stores(replaced: bool) -> list[dict[str, str]]:
     """What was done to each store; reached only if the search found nothing."""
     found = [
         store_row("records", "rewritten"),
-        store_row("prepared rows", "rewritten" if rows else "none"),
+        store_row("prepared rows", "rewritten" if replaced else "none"),
     ]
-    if released:
+    if replaced:
         found += [store_row("state", "replaced"), store_row("model", "replaced")]
     return [*found, store_row("journal and ledger", "never-held")]
 
 
-def _sign(session: Session, request: Request) -> None:
-    """State what was recorded, and sign it."""
-    detail, erasure = _detail(request), _erasure(session, request)
-    needles = Needles.load(staging_folder(session, request) / NEEDLES_FILE)
-    signed = sign_certificate(
-        session,
-        request,
-        outcome_of(session, request),
-        Erased(erasure.items, erasure.vanishing, needles),
-        delta=detail["delta"],
-        now=_now(),
-    )
-    with session.database.transaction() as connection:
-        Journal(connection).advance(
-            request.request_id,
-            "signed",
-            detail={"signed": signed.to_json()},
-            certificate_id=signed.certificate_id,
-        )
+def _members_by_bucket(batch: Batch) -> list[tuple[int, list[Request]]]:
+    found: dict[int, list[Request]] = {}
+    for member in batch.members:
+        found.setdefault(detail_of(member)["bucket"], []).append(member)
+    return sorted(found.items())
 
 
-def _log(session: Session, request: Request) -> None:
-    """The certificate's ledger entry and the request's step commit together."""
-    detail = _detail(request)
-    envelope = stored_envelope(detail)
-    entry = signed_entry(
-        "certificate",
-        _now(),
-        envelope.signed_bytes(),
-        [signature.value for signature in envelope.signatures],
-    )
-    labels = Labels(
-        guarantee_class=detail["release"]["class"],
+def _erasing(member: Request) -> Erasing:
+    detail = detail_of(member)
+    return Erasing(
+        request=member.request_id,
+        subject=detail["subject"],
         modalities=tuple(detail["modalities"]),
-        certificate_id=request.certificate_id,
-    )
-    with session.database.transaction() as connection:
-        index = session.log.append(connection, entry, dumps(envelope.to_json()), labels)
-        Journal(connection).advance(request.request_id, "logged", entry_index=index)
-
-
-def _complete(session: Session, request: Request) -> None:
-    """Publish, write bundle and receipt, forget what only the walk needed."""
-    detail = _detail(request)
-    assert request.entry_index is not None
-    assert request.certificate_id is not None
-    session.log.publish()
-    with session.database.read() as connection:
-        leaf = find_entry(connection, str(request.entry_index)).leaf
-    proof = session.log.proof_bundle(request.entry_index)
-    bundle = Bundle(stored_envelope(detail), leaf, proof).to_bytes()
-    # What one accepts of others is no reason to withhold the certificate of what happened.
-    trust = replace(load_trust(session.workspace.trust_file), max_epsilon=None, max_delta=None)
-    report = verify_bundle(bundle, trust)
-    if report.exit_code != 0:
-        raise IntegrityError(
-            f"the new certificate does not verify with {session.workspace.trust_file}: "
-            f"{report.verdict}",
-            code="certificate.refused",
-            hint="was trust.toml edited, or a key replaced? mend it, then run `mbd resume`",
-        )
-    write_atomically(bundle_path(session, request.certificate_id), bundle)
-    write_atomically(
-        receipt_path(session, request.certificate_id), stored_receipt(detail), mode=0o600
-    )
-    session.secrets.put_salts(request.certificate_id, escrowed_salts(detail))
-    remove_folder(staging_folder(session, request))
-    with session.database.transaction() as connection:
-        Journal(connection).complete(request.request_id, _now())
-    session.database.truncating_checkpoint()
-
-
-STEPS: dict[str, Callable[[Session, Request], None]] = {
-    "received": _suppress,
-    "suppressed": _stage,
-    "staged": _activate,
-    "activated": _erase,
-    "erased": _scan,
-    "scanned": _sign,
-    "signed": _log,
-}
-"""From each stage to the step that leaves it; `_complete` ends the walk."""
-
-
-def outcome_of(session: Session, request: Request) -> DeletionOutcome:
-    """What the recorded steps did, in plain numbers."""
-    detail, release = _detail(request), _detail(request)["release"]
-    model = ModelSnapshot.from_pointer(session.workspace.models, release["modelPointer"])
-    state = StateSnapshot.from_pointer(session.workspace.state, release["statePointer"])
-    derived = set(session.store().schema.label_derived_from)
-    return DeletionOutcome(
-        guarantee_class=release["class"],
-        modalities=tuple(detail["modalities"]),
-        heads=tuple(HeadParameters(**head) for head in release["parameters"]),
-        selected_heads=tuple(release["selected"]),
-        all_heads=tuple(sorted(state.heads)),
-        model_after=model.files,
-        dataset_before=detail["datasetBefore"],
-        dataset_after=detail["datasetAfter"],
-        state_after=state.digest,
-        deleted_set=detail["deletedSet"],
-        attempts=request.attempts,
-        stores=tuple(detail["stores"]),
-        out_of_scope=out_of_scope(labels_derived=not derived.isdisjoint(detail["modalities"])),
     )
 
 
-def staging_folder(session: Session, request: Request) -> Path:
-    """Where a request keeps what it needs until it is completed."""
-    return session.workspace.staging / request.request_id
+def staging_folder(session: Session, batch_id: str) -> Path:
+    """Where a batch keeps what it needs until it is completed."""
+    return session.workspace.staging / batch_id
 
 
-def bundle_path(session: Session, certificate_id: str) -> Path:
-    """Where the bundle of a certificate is written."""
-    return session.workspace.certs / f"{certificate_id}.json"
+def erasure_path(session: Session, batch_id: str, bucket: int) -> Path:
+    """The list of what is erased in one bucket."""
+    return staging_folder(session, batch_id) / f"erase-{bucket:06d}.json"
 
 
-def receipt_path(session: Session, certificate_id: str) -> Path:
-    """Where the receipt of a certificate waits to be handed over."""
-    return session.workspace.receipts / f"{certificate_id}.json"
+def erasure_of(session: Session, batch: Batch, bucket: int) -> BucketErasure:
+    """What is erased in one bucket."""
+    return BucketErasure.load(erasure_path(session, batch.batch_id, bucket))
 
 
-def _erasure(session: Session, request: Request) -> ErasePlan:
-    path = staging_folder(session, request) / ERASE_FILE
-    with storage_errors(path):
-        content = path.read_bytes()
-    return ErasePlan.from_json(loads_strict(content, max_bytes=1 << 28))
-
-
-def _detail(request: Request) -> dict[str, Any]:
-    assert request.detail is not None, "an open request has its detail"
-    return request.detail
-
-
-def _read(session: Session, request_id: str) -> Request:
-    with session.database.read() as connection:
-        return Journal(connection).get(request_id)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+def detail_of(member: Request) -> dict[str, Any]:
+    """What the steps know about an open request."""
+    assert member.detail is not None, "an open request has its detail"
+    return member.detail

@@ -8,14 +8,16 @@ from pathlib import Path
 from mbd.data.buckets import MANIFEST, BucketFolder
 from mbd.data.prepared import PreparedRows
 from mbd.data.store import Store
+from mbd.database.batches import Batches
 from mbd.database.journal import Journal
 from mbd.database.suppressions import Suppressions
 from mbd.values import parse_availability
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.findings import Finding, error, note, warning
 from mbd.workflows.restoration import staged_folder
-from mbd.workflows.session import Session, open_requests
+from mbd.workflows.session import Session, interrupted
 from mbd.workflows.snapshots import unlisted
+from mbd.workflows.steps import folders_needed
 
 _ERASED = "restore a backup, which erases it: `mbd restore DIR`; then tell the person"
 _SWEPT = "the next command that changes something removes it; `mbd resume` does so now"
@@ -23,8 +25,9 @@ _SWEPT = "the next command that changes something removes it; `mbd resume` does 
 
 def store_findings(session: Session) -> Iterator[Finding]:
     """Channels that are switched off and still stored; an open request may not be there yet."""
-    if open_requests(session) or not session.has_data():
-        return
+    with session.database.read() as connection:
+        if Journal(connection).open_requests() or not session.has_data():
+            return
     off, folder = session.suppressions, str(session.store_folder)
     for name in sorted(_stored(session.store(), off)):
         what = f"revoked {name} of somebody is still in the data store"
@@ -89,15 +92,10 @@ def _leftover(path: Path) -> Finding:
 
 def _named(session: Session) -> set[Path]:
     """Folders that are in force, or that an open request or restore needs."""
-    workspace, keep = session.workspace, {staged_folder(session.workspace)}
-    with session.database.read() as connection:
-        requests = Journal(connection).open_requests()
-    for request in requests:
-        detail = request.detail or {}
-        keep.add(workspace.staging / request.request_id)
-        for parent, name in ((workspace.models, "model"), (workspace.state, "state")):
-            chosen = (detail.get(f"{name}After"), detail.get(f"{name}Before"))
-            keep.update(parent / one for one in chosen if one)
+    keep = {staged_folder(session.workspace)}
+    for batch_id in interrupted(session):
+        with session.database.read() as connection:
+            keep.update(folders_needed(session, Batches(connection).get(batch_id)))
     snapshot = session.find_model()
     if snapshot is not None:
         keep |= {snapshot.folder, session.state().folder}

@@ -1,0 +1,115 @@
+"""`mbd revoke --batch`: many requests from a file, one row of the answer for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mbd.cli.context import session_here
+from mbd.cli.output import emit, progress, table
+from mbd.errors import MbdError
+
+if TYPE_CHECKING:
+    from mbd.workflows.batch_file import FileRow
+    from mbd.workflows.resolve import RevocationRequest, Terms
+    from mbd.workflows.revoke import Row
+    from mbd.workflows.session import Session
+
+PARTIAL = 8
+"""Exit code: some requests were carried out, others refused."""
+_SHOWN = 20
+
+
+def revoke_batch(
+    ctx: click.Context, path: Path, terms: Terms, *, dry_run: bool, as_json: bool
+) -> int:
+    """Carry out the requests of a file, print what became of each; the exit code."""
+    from mbd.workflows.batch_file import read_batch
+
+    lines = read_batch(path)
+    with session_here(ctx, write=not dry_run) as session, progress("revoking") as report:
+        wanted = [line.request for line in lines if not isinstance(line.request, MbdError)]
+        if dry_run:
+            answers = _preview(session, wanted, terms)
+        else:
+            from mbd.workflows.revoke import revoke_many
+
+            answers = revoke_many(session, wanted, terms, progress=report)
+    rows = _merged(lines, answers)
+    code = _exit_code([row["exitCode"] for row in rows])
+    payload: dict[str, Any] = {"rows": rows}
+    if dry_run:
+        payload["dryRun"] = True
+    emit("revoke", payload, as_json, _text(rows, lines, dry_run))
+    return code
+
+
+def _preview(session: Session, requests: Sequence[RevocationRequest], terms: Terms) -> list[Row]:
+    """The answers that the requests would get; nothing is changed."""
+    from mbd.workflows.resolve import Resolver
+    from mbd.workflows.revoke import Row
+
+    answers = Resolver(session, terms.method).resolve_all(requests)
+    return [
+        Row(
+            request=request,
+            request_id=request.request_id,
+            certificate_id=None,
+            error=answer if isinstance(answer, MbdError) else None,
+        )
+        for request, answer in zip(requests, answers, strict=True)
+    ]
+
+
+def _merged(lines: Sequence[FileRow], answers: Sequence[Row]) -> list[dict[str, Any]]:
+    """One row for every line of the file."""
+    left = iter(answers)
+    rows = []
+    for line in lines:
+        answer = None if isinstance(line.request, MbdError) else next(left)
+        error = line.request if isinstance(line.request, MbdError) else None
+        if answer is not None:
+            error = answer.error
+        rows.append(
+            {
+                "requestId": line.request_id if answer is None else answer.request_id,
+                "user": line.user,
+                "modality": line.modality,
+                "certificateId": None if answer is None else answer.certificate_id,
+                "exitCode": 0 if error is None else error.exit_code,
+                "error": None
+                if error is None
+                else {"code": error.code, "message": error.message, "hint": error.hint},
+            }
+        )
+    return rows
+
+
+def _exit_code(codes: Sequence[int]) -> int:
+    """0: all done; 8: some; otherwise the one code that all have, or 1."""
+    if not any(codes):
+        return 0
+    if not all(codes):
+        return PARTIAL
+    return codes[0] if len(set(codes)) == 1 else 1
+
+
+def _text(rows: Sequence[dict[str, Any]], lines: Sequence[FileRow], dry_run: bool) -> str:
+    bad = [(line, row) for line, row in zip(lines, rows, strict=True) if row["error"]]
+    good = len(rows) - len(bad)
+    done = "would be carried out" if dry_run else "carried out, one certificate each (certs/)"
+    text = [f"{good} of {len(rows)} requests {done}."]
+    if bad:
+        cells = [
+            (line.line, row["user"], row["modality"], row["exitCode"], row["error"]["message"])
+            for line, row in bad[:_SHOWN]
+        ]
+        text += ["Refused:", table(("line", "user", "modality", "exit", "why"), cells)]
+    if len(bad) > _SHOWN:
+        text.append(f"... and {len(bad) - _SHOWN} more; --json lists all of them.")
+    if dry_run:
+        text.append("Nothing was changed.")
+    return "\n".join(text)
