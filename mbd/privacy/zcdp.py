@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from functools import lru_cache
 
 from mbd.errors import ArithmeticRefused
 from mbd.privacy.rounding import (
@@ -93,6 +94,7 @@ def epsilon_of(rho: float, delta: float) -> float:
     return up(max(bound, Decimal(0)))
 
 
+@lru_cache(maxsize=64, typed=True)  # every head of a model asks for the same one
 def rho_for(epsilon: float, delta: float) -> float:
     """The largest rho whose epsilon at `delta` is at most `epsilon`, rounded down.
 
