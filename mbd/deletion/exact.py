@@ -9,7 +9,7 @@ from __future__ import annotations
 from mbd.errors import ArithmeticRefused
 from mbd.head.integers import Integers, Ints
 from mbd.head.solve import HeadScale, solve
-from mbd.head.state import HeadState, contribution
+from mbd.head.state import HeadState
 
 
 def subtract_rows(state: HeadState, q: Integers, t: Integers) -> HeadState:
@@ -18,7 +18,7 @@ def subtract_rows(state: HeadState, q: Integers, t: Integers) -> HeadState:
     Raises:
         ArithmeticRefused: The rows cannot have been in the state.
     """
-    return state - contribution(q, t)
+    return state.without(q, t)
 
 
 def exact_update(state: HeadState, scale: HeadScale, grid: float) -> Ints:

@@ -26,7 +26,6 @@ EXACT = 2**53
 DIGIT_BITS = 20
 _HALF = 1 << (DIGIT_BITS - 1)
 _CACHED = 2**16  # elements of a block that stays in a core's cache
-_PRODUCT = 2**22  # elements of a block worth the start of BLAS's threads
 
 
 def largest(array: Integers) -> int:
@@ -88,42 +87,3 @@ def digits(values: Integers) -> npt.NDArray[np.float64]:
             place[block] -= _HALF
             rest >>= DIGIT_BITS
     return places
-
-
-def long_product(matrix: Ints, factor: Integers) -> Integers:
-    """`matrix @ factor`, exactly, as Python ints: (a, d), (d, K) -> (a, K) of dtype object.
-
-    Both are cut into digits, d <= 2^14 keeps each product of digits below 2^53.
-    """
-    rows, width = matrix.shape
-    if width > 2**14:
-        raise ArithmeticRefused(f"width {width}: want at most {2**14}")
-    if not factor.any():  # where a refinement starts
-        return np.zeros((rows, factor.shape[1]), object)
-    places = digits(factor)
-    stacked = np.concatenate(list(places), axis=1)  # (d, places * K)
-    result = np.zeros((rows, factor.shape[1]), object)
-    step = max(1, _PRODUCT // max(width, 1))
-    for start in range(0, rows, step):
-        block = slice(start, start + step)
-        result[block] = _long_block(matrix[block], stacked, len(places))
-    return result
-
-
-def _long_block(matrix: Ints, stacked: npt.NDArray[np.float64], places: int) -> Integers:
-    left = digits(matrix)
-    columns = stacked.shape[1] // places
-    powers = np.zeros((len(left) + places - 1, len(matrix), columns), np.int64)
-    for i, digit in enumerate(left):
-        products = (digit @ stacked).astype(np.int64)
-        for j in range(places):
-            powers[i + j] += products[:, j * columns : (j + 1) * columns]
-    total = np.zeros(powers.shape[1:], object)
-    for power in powers[::-1]:
-        total = (total << DIGIT_BITS) + power.astype(object)
-    return total
-
-
-def as_integers(values: npt.NDArray[np.float64]) -> Integers:
-    """Whole-numbered floats as Python ints (dtype object), whatever their size."""
-    return np.asarray(np.frompyfunc(int, 1, 1)(values), object)

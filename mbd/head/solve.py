@@ -2,29 +2,41 @@
 
 With `A = a G + lambda I` and `B = b H` (a, b, lambda dyadic) the optimum is `W* = A^-1 B`,
 and for every W: `||W - W*||_F <= ||A W - B||_F / lambda`, since G is positive semidefinite.
-Residuals are integers: their norm is exact up to one rounding upwards.
+Residuals are integers, computed exactly; their norm is rounded upwards.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import frexp, inf, isqrt
+from math import frexp, fsum, inf, sqrt
 
 import numpy as np
-import numpy.typing as npt
-import scipy.linalg
 
 from mbd.errors import ArithmeticRefused, UsageError
-from mbd.head import accelerator
-from mbd.head.integers import Integers, Ints, as_integers, largest, long_product
+from mbd.head.factor import Floats, Precision, factor
+from mbd.head.integers import Integers, Ints
+from mbd.head.long_integers import (
+    RELATIVE_ERROR,
+    Places,
+    added,
+    balanced,
+    long_product,
+    places_of,
+    places_of_floats,
+    rounded_off,
+    shifted,
+    times,
+    to_floats,
+)
 from mbd.head.state import HeadState
 from mbd.head.threads import threads_for
 from mbd.privacy.rounding import up
 
 _EXTRA_BITS = 40
 _MAX_STEPS = 40
-_ROOT_BITS = 64  # of a square root, below the unit of the residual
+_NORM_ERROR = Fraction(1, 2**48)  # of a norm: its entries', and the sum and root of its squares
+_LARGEST = 2.0**62  # a weight, in units of the grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,24 +77,46 @@ def check_grid(grid: float) -> float:
     return grid
 
 
-def residual(
-    state: HeadState, scale: HeadScale, weights: Integers, grid: Fraction
-) -> tuple[Integers, Fraction]:
-    """`B - A W` for `W = weights * grid`, exactly: integers (d, K) and their common unit."""
-    factors = (
-        Fraction(scale.b),
-        Fraction(scale.a) * grid,
-        Fraction(scale.strong_convexity) * grid,
-    )
-    unit = Fraction(1, max(factor.denominator for factor in factors))
-    of_cross, of_gram, of_weights = (int(factor / unit) for factor in factors)
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """`B - A W`, exactly: integers (d, K) in units of 2^exponent."""
+
+    places: Places
+    exponent: int
+
+    def in_units_of(self, exponent: int) -> Floats:
+        """As floats, in units of 2^exponent."""
+        return to_floats(self.places) * 2.0 ** (self.exponent - exponent)
+
+    def bound(self) -> float:
+        """Upper bound on the Frobenius norm; tight to about 2^-48 of itself."""
+        values = to_floats(self.places).ravel()
+        norm = Fraction(sqrt(fsum((values * values).tolist()))) * (1 + _NORM_ERROR)
+        return up(norm * Fraction(2) ** self.exponent)
+
+
+assert RELATIVE_ERROR <= _NORM_ERROR / 2, "entries may be off by that much"
+
+
+def residual(state: HeadState, scale: HeadScale, weights: Places, exponent: int) -> Residual:
+    """`B - A W` for W of (places, d, K) balanced digits in units of 2^exponent."""
+    lambda_factor, lambda_exponent = _dyadic(scale.strong_convexity)
+    of_cross = _dyadic(scale.b)[1]
+    of_gram = _dyadic(scale.a)[1] + exponent
+    of_weights = lambda_exponent + exponent
+    unit = min(of_cross, of_gram, of_weights)
     product = long_product(state.gram, weights)
-    whole = weights.astype(object)
-    return of_cross * state.cross.astype(object) - of_gram * product - of_weights * whole, unit
+    penalty = balanced(times(weights, lambda_factor))
+    total = added(
+        shifted(places_of(state.cross), of_cross - unit),
+        -shifted(product, of_gram - unit),
+        -shifted(penalty, of_weights - unit),
+    )
+    return Residual(balanced(total), unit)
 
 
 def residual_bound(state: HeadState, scale: HeadScale, weights: Integers, grid: float) -> float:
-    """Upper bound on `||A W - B||_F` for `W = weights * grid`; tight to a float's last digit.
+    """Upper bound on `||A W - B||_F` for `W = weights * grid`; tight to about 2^-48 of itself.
 
     Args:
         state: The state of the head.
@@ -91,10 +125,7 @@ def residual_bound(state: HeadState, scale: HeadScale, weights: Integers, grid: 
         grid: g, a power of two.
     """
     with threads_for(state.width):
-        left, unit = residual(state, scale, weights, Fraction(check_grid(grid)))
-    squares = sum(int(value) ** 2 for value in left.flat) << 2 * _ROOT_BITS
-    norm = isqrt(squares - 1) + 1 if squares else 0
-    return up(norm * unit / 2**_ROOT_BITS)
+        return residual(state, scale, places_of(weights), _exponent(grid)).bound()
 
 
 def solve(state: HeadState, scale: HeadScale, grid: float) -> Ints:
@@ -108,56 +139,85 @@ def solve(state: HeadState, scale: HeadScale, grid: float) -> Ints:
     Raises:
         ArithmeticRefused: Not positive definite in float64, no convergence, or off the grid.
     """
-    fine = Fraction(check_grid(grid)) / 2**_EXTRA_BITS
+    fine = _exponent(grid) - _EXTRA_BITS
     with threads_for(state.width):
-        return _round(_refined(state, scale, fine))
+        weights = _refined(state, scale, fine)
+        try:
+            return rounded_off(weights, _EXTRA_BITS)
+        except ArithmeticRefused as error:
+            raise _off_the_grid() from error
 
 
-def _refined(state: HeadState, scale: HeadScale, fine: Fraction) -> Integers:
-    """The optimum as a multiple of `fine`, as near as refinement gets."""
-    solver = accelerator.factor(
-        state.gram, scale.a, scale.strong_convexity, lambda: _factor(state, scale)
-    )
-    weights = np.zeros((state.width, state.outputs), object)
+def solve_within(
+    state: HeadState, scale: HeadScale, grid: float, tolerance: float, precision: Precision
+) -> Ints | None:
+    """A head on the grid whose residual is proved to be at most `tolerance`, or None.
+
+    The same refinement as in `solve`, but on the grid itself and no further than it must go:
+    most often one step in double precision, two or three in single.
+
+    Args:
+        state, scale: As in `solve`; nothing else is read.
+        grid: g, a power of two.
+        tolerance: tau, in gradient units.
+        precision: Of the factor.
+
+    Returns:
+        (d, K) multiples of g; None if there is no such factor, or if its steps do not reach
+        the tolerance.
+    """
+    exponent = _exponent(grid)
+    with threads_for(state.width):
+        try:
+            solver = factor(state.gram, scale.a, scale.strong_convexity, precision)
+        except ArithmeticRefused:
+            return None
+        weights = np.zeros((state.width, state.outputs), np.int64)
+        left, bound = residual(state, scale, places_of(weights), exponent), inf
+        for _ in range(_MAX_STEPS):
+            step = np.rint(solver(left.in_units_of(exponent)))
+            if not np.abs(weights + step).max() < _LARGEST:  # or is not a number
+                return None
+            weights = weights + step.astype(np.int64)
+            left = residual(state, scale, places_of(weights), exponent)
+            last, bound = bound, left.bound()
+            if bound <= tolerance:
+                return weights
+            if not bound < last / 2:
+                return None
+    return None
+
+
+def _refined(state: HeadState, scale: HeadScale, fine: int) -> Places:
+    """The optimum in units of 2^fine, as near as refinement gets."""
+    solver = factor(state.gram, scale.a, scale.strong_convexity, "double")
+    weights = np.zeros((1, state.width, state.outputs), np.int64)
     for _ in range(_MAX_STEPS):
-        left, unit = residual(state, scale, weights, fine)
-        step = np.rint(solver(_floats(left, unit / fine)))
+        step = np.rint(solver(residual(state, scale, weights, fine).in_units_of(fine)))
         if not step.any():
             return weights
         if not np.isfinite(step).all():
             break
-        weights = weights + as_integers(step)
+        weights = balanced(added(weights, places_of_floats(step)))
     raise ArithmeticRefused(
         "the head's optimum was not reached: too ill-conditioned for float64",
         hint="use a larger lambda (heads.strong_convexity)",
     )
 
 
-def _factor(state: HeadState, scale: HeadScale) -> accelerator.Solver:
-    matrix = state.gram.astype(np.float64) * scale.a
-    matrix[np.diag_indices(state.width)] += scale.strong_convexity
-    try:
-        factor: npt.NDArray[np.float64] = scipy.linalg.cholesky(
-            matrix, lower=True, overwrite_a=True, check_finite=False
-        )
-    except np.linalg.LinAlgError as error:
-        raise ArithmeticRefused(
-            "the head's matrix is not positive definite in float64",
-            hint="use a larger lambda (heads.strong_convexity)",
-        ) from error
-    return lambda right: np.asarray(scipy.linalg.cho_solve((factor, True), right))
+def _exponent(grid: float) -> int:
+    """k of a grid of 2^k."""
+    return frexp(check_grid(grid))[1] - 1
 
 
-def _floats(values: Integers, unit: Fraction) -> npt.NDArray[np.float64]:
-    """Integers times a dyadic unit, to float64 precision; the unit may be tiny."""
-    return values.astype(np.float64) * float(unit)
+def _dyadic(value: float) -> tuple[int, int]:
+    """An odd m and a k with value = m 2^k."""
+    numerator, denominator = value.as_integer_ratio()
+    twos = (numerator & -numerator).bit_length() - 1
+    return numerator >> twos, twos - (denominator.bit_length() - 1)
 
 
-def _round(fine: Integers) -> Ints:
-    rounded = (fine + 2 ** (_EXTRA_BITS - 1)) >> _EXTRA_BITS
-    if largest(rounded) >= 2**62:
-        raise ArithmeticRefused(
-            "a weight does not fit the grid", hint="use a larger lambda (heads.strong_convexity)"
-        )
-    whole: Ints = rounded.astype(np.int64)
-    return whole
+def _off_the_grid() -> ArithmeticRefused:
+    return ArithmeticRefused(
+        "a weight does not fit the grid", hint="use a larger lambda (heads.strong_convexity)"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mbd.errors import StorageError
@@ -36,8 +36,12 @@ def fsync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_atomically(
+    path: Path, content: bytes | Iterable[bytes | memoryview], *, mode: int = 0o644
+) -> None:
     """Replace `path` by `content`: a reader sees the old bytes or the new, never a part.
+
+    Pieces are written one after the other, so that nobody has to join large ones.
 
     Raises:
         StorageError: The disk refused; the old file, if any, is untouched.
@@ -47,7 +51,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         try:
             handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
             with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
+                stream.writelines([content] if isinstance(content, bytes) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(partial, path)

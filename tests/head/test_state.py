@@ -89,6 +89,10 @@ def test_rows_that_were_never_added_cannot_be_subtracted():
     with pytest.raises(ArithmeticRefused):
         contribution(q[:2], t[:2]) - contribution(q, t)
     with pytest.raises(ArithmeticRefused):
+        contribution(q[:2], t[:2]).without(q, t)
+    with pytest.raises(ArithmeticRefused):
+        contribution(q, t).without(q, t[:2])
+    with pytest.raises(ArithmeticRefused):
         HeadState.empty(24, 1) - contribution(q[:1], t[:1])
 
 
@@ -124,6 +128,37 @@ def test_a_saved_state_is_the_same_state(tmp_path):
     again = HeadState.load(tmp_path / "a.safetensors")
 
     assert (again.rows, again.digest()) == (9, state.digest())
+
+
+def test_a_saved_state_has_the_bytes_of_the_library_of_its_format(tmp_path):
+    for outputs in (1, 3):
+        state = contribution(*rows(9, outputs=outputs))
+        state.save(tmp_path / "a")
+
+        tensors = {"rows": np.array([9]), "gram": state.gram, "cross": state.cross}
+        assert (tmp_path / "a").read_bytes() == safetensors.numpy.save(tensors)
+
+
+@given(st.integers(1, 30), st.integers(0, 30), st.integers(0, 99))
+@settings(deadline=None)
+def test_rows_taken_out_in_blocks_leave_what_a_difference_leaves(count, removed, seed):
+    q, t = rows(count, outputs=2, seed=seed)
+    gone = slice(0, min(removed, count))
+
+    found = contribution(q, t).without(q[gone], t[gone])
+
+    assert found.digest() == contribution(q[gone.stop :], t[gone.stop :]).digest()
+
+
+@pytest.mark.parametrize("removed", [30, 700], ids=["whole blocks", "half of them, mirrored"])
+def test_a_wide_state_without_some_rows(removed):
+    rng = np.random.default_rng(0)
+    q = rng.integers(-(2**15), 2**15, (800, 2100)).astype(np.int16)
+    t = rng.integers(-(2**20), 2**20, (800, 2)).astype(np.int32)
+
+    found = contribution(q, t).without(q[:removed], t[:removed])
+
+    assert found.digest() == contribution(q[removed:], t[removed:]).digest()
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, -1])

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mbd.database.journal import Journal
 from mbd.deletion.check import check_head
 from mbd.deletion.plan import DeletionPlan
 from mbd.head.integers import Ints
+from mbd.head.long_integers import places_of
 from mbd.head.solve import residual, solve
 from mbd.head.state import HeadState
 from mbd.workflows.staging import subtract_subject
@@ -195,12 +196,12 @@ def _forbidden(workspace: TrainedWorkspace, secrets: Secrets) -> Iterator[bytes]
         for name, one in found.items():
             constants = heads[name].constants
             scale, grid = constants.scale, constants.grid
-            left, unit = residual(one.state, scale, one.weights, Fraction(grid))
+            left = residual(one.state, scale, places_of(one.weights), round(log2(grid)))
             matrix = one.state.gram * scale.a + scale.strong_convexity * np.eye(one.state.width)
             for numbers in (
                 one.weights,
                 one.weights * grid,
-                left.astype(np.float64) * float(unit),
+                left.in_units_of(0),
                 np.linalg.cholesky(matrix)[-1],
             ):
                 yield from _pieces(numbers)
