@@ -144,7 +144,9 @@ class BucketFolder:
             if self._moved_on():
                 return self.read(bucket)
             raise IntegrityError(
-                f"{path} is missing; the manifest names it", field=str(path)
+                f"{path} is missing; the manifest names it",
+                field=str(path),
+                hint="restore the file, or import the data again into a new workspace",
             ) from error
         if len(content) != entry.size_bytes or sha256_hex(content) != entry.sha256:
             raise IntegrityError(

@@ -52,7 +52,11 @@ class Database:
             VersionError: A newer program made it.
         """
         if not path.is_file():
-            raise NotFoundError(f"{path}: no such database", code="database.not_found")
+            raise NotFoundError(
+                f"{path}: no such database",
+                code="database.not_found",
+                hint="restore it from a backup",
+            )
         _check_length(path)
         database = cls(path, sqlite_engine(path))
         with database.read() as connection:

@@ -80,12 +80,20 @@ class Secrets:
             VersionError: A newer program made it.
         """
         if not path.is_file():
-            raise NotFoundError(f"{path}: no such database", code="database.not_found")
+            raise NotFoundError(
+                f"{path}: no such database",
+                code="database.not_found",
+                hint="restore it from a backup",
+            )
         opened = cls(path, sqlite_engine(path))
         with opened._read() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if version == 0:
-            raise IntegrityError(f"{path}: not a database of secrets", code="database.corrupt")
+            raise IntegrityError(
+                f"{path}: not a database of secrets",
+                code="database.corrupt",
+                hint="restore it from a backup",
+            )
         if version > SCHEMA_VERSION:
             raise VersionError(f"{path} has schema {version}; this program knows {SCHEMA_VERSION}")
         return opened
