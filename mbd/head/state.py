@@ -113,7 +113,7 @@ class HeadState:
             "gram": np.ascontiguousarray(self.gram, "<i8"),
             "rows": np.array([self.rows], "<i8"),
         }
-        content = [
+        content: list[bytes | memoryview] = [
             _header(tensors),
             *(tensor.reshape(-1).view(np.uint8).data for tensor in tensors.values()),
         ]
