@@ -76,14 +76,15 @@ class Run:
         tensors = {name: value.detach().cpu() for name, value in self._tensors().items()}
         about = {
             "binding": binding,
-            "digest": tensor_digest(tensors),
+            "tensors": tensor_digest(tensors),
             "epoch": self.epoch,
             "best": self.best if math.isfinite(self.best) else None,
             "bestEpoch": self.best_epoch,
             "learningRate": self.optimiser.param_groups[0]["lr"],
             "schedule": self.schedule.state_dict(),
         }
-        write_atomically(path, save(tensors, {_METADATA: dumps(about).decode()}), mode=0o600)
+        sealed = dumps({"about": about, "sha256": sha256_hex(dumps(about))})
+        write_atomically(path, save(tensors, {_METADATA: sealed.decode()}), mode=0o600)
 
     def resume(self, path: Path, binding: str) -> bool:
         """Go on from a checkpoint; False, and nothing changed, if there is none of this run.
@@ -160,10 +161,13 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        about = loads_strict(metadata[_METADATA].encode(), allow_floats=True)
-    except (OSError, safetensors.SafetensorError, DataError, KeyError):
+        sealed = loads_strict(metadata[_METADATA].encode(), allow_floats=True)
+        about = sealed["about"]
+        whole = sealed["sha256"] == sha256_hex(dumps(about))
+        same = about["tensors"] == tensor_digest(tensors)
+    except (OSError, safetensors.SafetensorError, DataError, KeyError, TypeError):
         return None
-    return (about, tensors) if tensor_digest(tensors) == about["digest"] else None
+    return (about, tensors) if whole and same else None
 
 
 def _under(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
