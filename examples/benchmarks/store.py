@@ -28,9 +28,9 @@ import click
 import numpy as np
 
 from mbd.cli.output import table
-from mbd.data.erasure import build_needles, erase, plan_erasure
+from mbd.data.erasure import BucketErasure, Erasing, bucket_files, erase_bucket, plan_bucket
 from mbd.data.intake import take_in
-from mbd.data.needles import Needles, scan
+from mbd.data.needles import scan
 from mbd.data.prepared import PreparedRows, PreparedStore
 from mbd.data.records import Records
 from mbd.data.schema import DatasetSchema
@@ -222,17 +222,19 @@ def _erase(meter: Meter, records: int, turns: int) -> None:
         with meter.measure():
             store = Store.open(_data(meter.folder), KEY)
             prepared = PreparedStore.open(_prepared(meter.folder), KEY)
-            plan = plan_erasure(store, [prepared], str(person), [MODALITY])
-            needles = build_needles(store, [prepared], plan)
-            result = scan(erase(store, [prepared], plan), needles)
-        if not result.clean or not plan.items:
+            wanted = Erasing(request="", subject=str(person), modalities=(MODALITY,))
+            plan = plan_bucket(store, [prepared], store.bucket_of(str(person)), [wanted])
+            needles = plan.needles()
+            erase_bucket(store, [prepared], plan)
+            result = scan(bucket_files(store, [prepared], plan), needles)
+        if not result.clean or not plan.plans[0].items:
             raise click.ClickException("nothing was erased, or not all of it")
-    needles.save(meter.folder / "needles.json")
+    plan.save(meter.folder / "plan.json")
 
 
 def _scan(meter: Meter, records: int, turns: int) -> None:
     """Every file, for the traces of what was erased last."""
-    needles = Needles.load(meter.folder / "needles.json")
+    needles = BucketErasure.load(meter.folder / "plan.json").needles()
     traces = make_traces(needles)
     with meter.measure():
         searcher = Searcher(traces, (), needles.by_kind["salts"])

@@ -7,8 +7,8 @@ Every step can be repeated: killed at any instant and run again, it ends in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,6 @@ class ErasePlan:
     """Root (hex) of the tree over `items`."""
     needles: Needles
     """What a search looks for afterwards: nobody who stays holds any of it."""
-    bucket: int = 0
-    root_before: str = ""
-    root_after: str = ""
 
     def covers(self, subject: str, modality: str) -> bool:
         """Whether this channel of this person is to be erased."""
@@ -79,14 +76,14 @@ class ErasePlan:
     @staticmethod
     def from_json(value: dict[str, Any]) -> ErasePlan:
         """Inverse of `to_json`."""
-        fields: dict[str, Any] = {name: value[name] for name in _PLAIN if name in value}
+        fields: dict[str, Any] = {name: value[name] for name in _PLAIN}
         fields.update({name: tuple(value[name]) for name in _LISTS})
         items = tuple(Item(**item) for item in value["items"])
         return ErasePlan(**fields, items=items, needles=Needles.from_json(value["needles"]))
 
 
 _LISTS = ("modalities", "touched", "vanishing")
-_PLAIN = ("request", "subject", "rows", "deleted_set", "bucket", "root_before", "root_after")
+_PLAIN = ("request", "subject", "rows", "deleted_set")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +115,7 @@ class BucketErasure:
 
     def needles(self) -> Needles:
         """Those of all plans."""
-        kinds = dict.fromkeys(kind for one in self.plans for kind in one.needles.by_kind)
-        return Needles(
-            {
-                kind: tuple(
-                    needle for one in self.plans for needle in one.needles.by_kind.get(kind, ())
-                )
-                for kind in kinds
-            }
-        )
+        return Needles.concat([one.needles for one in self.plans])
 
     def save(self, path: Path) -> None:
         """Write to a file that only its owner can read; it holds what is to be erased."""
@@ -190,7 +179,7 @@ def plan_bucket(
 class _Takers:
     """Which request takes a channel or a row: the first, in order, that asks for it."""
 
-    def __init__(self, wanted: Sequence[Erasing]) -> None:
+    def __init__(self, wanted: Sequence[Erasing | ErasePlan]) -> None:
         self._channels: dict[tuple[str, str], int] = {}
         for number, one in enumerate(wanted):
             for modality in one.modalities:
@@ -343,10 +332,7 @@ def _erase_records(store: Store, planned: BucketErasure) -> None:
 
 
 def _erase_rows(prepared: PreparedStore, planned: BucketErasure) -> None:
-    takers = _Takers(
-        [Erasing(request=p.request, subject=p.subject, modalities=p.modalities)
-         for p in planned.plans]
-    )  # fmt: skip
+    takers = _Takers(planned.plans)
     kept: dict[int, dict[str, PreparedRows]] = {}
     for bucket in sorted({prepared.bucket_of(one.subject) for one in planned.plans}):
         held = prepared.read_bucket(bucket)
@@ -357,26 +343,3 @@ def _erase_rows(prepared: PreparedStore, planned: BucketErasure) -> None:
         prepared.write_buckets(kept.items())
     else:
         prepared.sweep()
-
-
-def plan_erasure(
-    store: Store, prepared: Sequence[PreparedStore], subject: str, modalities: Iterable[str]
-) -> ErasePlan:
-    """The plan of a single request."""
-    wanted = Erasing(request="", subject=subject, modalities=tuple(sorted(set(modalities))))
-    planned = plan_bucket(store, prepared, store.bucket_of(subject), [wanted])
-    after = store.root({planned.bucket: planned.root_after})
-    one = planned.plans[0]
-    return replace(one, bucket=planned.bucket, root_before=store.root(), root_after=after)
-
-
-def build_needles(store: Store, prepared: Sequence[PreparedStore], plan: ErasePlan) -> Needles:
-    """Those of the plan."""
-    return plan.needles
-
-
-def erase(store: Store, prepared: Sequence[PreparedStore], plan: ErasePlan) -> list[Path]:
-    """Erase for a single request; the files now in force where something was erased."""
-    planned = BucketErasure(bucket=plan.bucket, plans=(plan,), root_before="", root_after="")
-    erase_bucket(store, prepared, planned)
-    return bucket_files(store, prepared, planned)

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from mbd.canonical.digest import b64decode_strict, b64encode
-from mbd.canonical.json import dumps, loads_strict
 from mbd.data.needle_index import NeedleIndex
-from mbd.errors import DataError, IntegrityError, NotFoundError
-from mbd.workspace.files import storage_errors, write_atomically
+from mbd.errors import DataError
+from mbd.workspace.files import storage_errors
 
-BUDGET_BYTES = 1 << 26
-"""Needles that one pass over the files looks for: some 600 MB of memory in all."""
+BUDGET_BYTES = 1 << 25
+"""Needles that one pass over the files looks for: some 400 MB of memory in all."""
 _CHUNK_BYTES = 1 << 22
 _OVERLAP = 4096  # more than the longest needle
-_FILE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,14 @@ class Needles:
     def size_bytes(self) -> int:
         """Bytes of all of them."""
         return sum(len(needle) for needles in self.by_kind.values() for needle in needles)
+
+    @staticmethod
+    def concat(parts: Sequence[Needles]) -> Needles:
+        """Those of all parts."""
+        kinds = dict.fromkeys(kind for part in parts for kind in part.by_kind)
+        return Needles(
+            {kind: tuple(n for part in parts for n in part.by_kind.get(kind, ())) for kind in kinds}
+        )
 
     def to_json(self) -> dict[str, Any]:
         """JSON form: [length, base64 of needles of that length in a row], by kind."""
@@ -60,27 +66,6 @@ class Needles:
                 for kind, runs in value.items()
             }
         )
-
-    def save(self, path: Path) -> None:
-        """Write to a file that only its owner can read; it holds what is to be erased."""
-        write_atomically(path, dumps(self.to_json()), mode=0o600)
-
-    @staticmethod
-    def load(path: Path) -> Needles:
-        """Inverse of `save`.
-
-        Raises:
-            NotFoundError: No such file.
-            IntegrityError: Torn or altered.
-        """
-        if not path.is_file():
-            raise NotFoundError(f"{path}: no such file")
-        with storage_errors(path):
-            content = path.read_bytes()
-        try:
-            return Needles.from_json(loads_strict(content, max_bytes=_FILE_BYTES))
-        except (DataError, AttributeError, TypeError, ValueError) as error:
-            raise IntegrityError(f"{path} is not a list of needles: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -139,16 +124,17 @@ def scan_for(
 
 def _grouped(many: Iterable[Needles], budget_bytes: int) -> Iterator[Needles]:
     """The same needles in fewer groups, each full but the last; at least one group."""
-    group: dict[str, list[bytes]] = {}
-    size = 0
+    group: list[Needles] = []
+    size, full = 0, False
     for needles in many:
-        for kind, found in needles.by_kind.items():
-            group.setdefault(kind, []).extend(found)
+        group.append(needles)
         size += needles.size_bytes
-        if size >= budget_bytes:
-            yield Needles({kind: tuple(found) for kind, found in group.items()})
-            group, size = {}, 0
-    yield Needles({kind: tuple(found) for kind, found in group.items()})
+        full = size >= budget_bytes
+        if full:
+            yield Needles.concat(group)
+            group, size = [], 0
+    if group or not full:
+        yield Needles.concat(group)
 
 
 def _cut(run: bytes, size: int) -> list[bytes]:
