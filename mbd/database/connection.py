@@ -130,7 +130,7 @@ def database_errors(path: Path) -> Iterator[None]:
 def _translate(path: Path, name: str, text: str) -> MbdError | None:
     """Our error for SQLite's result code (https://sqlite.org/rescode.html), if it has one."""
     kind = name.removeprefix("SQLITE_").partition("_")[0]
-    if kind in ("BUSY", "LOCKED"):
+    if kind in ("BUSY", "LOCKED", "PROTOCOL"):  # the last: somebody was stopped while opening it
         return TemporaryError(
             f"{path}: another process is writing",
             code="database.busy",
