@@ -14,6 +14,7 @@ from mbd.values import MAX_DELTA
 
 if TYPE_CHECKING:
     from mbd.deletion.plan import Method
+    from mbd.workflows.resolve import RevocationRequest, Terms
     from mbd.workflows.revoke import Preview, Revocation
 
 
@@ -37,10 +38,16 @@ if TYPE_CHECKING:
 @click.option("--delta", type=float, help="Additive slack of the guarantee (mbd.toml).")
 @click.option(
     "--method",
-    type=click.Choice(["auto", "surgical", "exact"]),
+    type=click.Choice(["auto", "surgical", "exact", "retrain"]),
     default="auto",
     show_default=True,
-    help="surgical: calibrated noise, class certified; exact: canonical solve, no noise.",
+    help="surgical: calibrated noise, class certified; exact: canonical solve, no noise; "
+    "retrain: the whole model is trained again without the data, class exact.",
+)
+@click.option(
+    "--queue",
+    is_flag=True,
+    help="With retrain: switch the channel off now, train later for all that wait (mbd resume).",
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @click.option("--request-id", metavar="ID", help="Repeating a request with its id is harmless.")
@@ -55,6 +62,7 @@ def revoke(
     epsilon: float | None,
     delta: float | None,
     method: str,
+    queue: bool,
     dry_run: bool,
     request_id: str | None,
     as_json: bool,
@@ -76,6 +84,8 @@ def revoke(
             f"want at most {MAX_DELTA:g}: a larger one promises nothing", field="--delta"
         )
     _check_one_way(user, modalities, batch, cancel, request_id)
+    if queue and method != "retrain":
+        raise UsageError("only a retraining is worth waiting for", field="--queue")
     terms = Terms(method=cast("Method", method), epsilon=epsilon, delta=delta)
     if cancel is not None:
         _cancel(ctx, cancel, as_json)
@@ -83,7 +93,8 @@ def revoke(
     if batch is not None:
         from mbd.cli.revoke_batch import revoke_batch
 
-        ctx.exit(revoke_batch(ctx, batch, terms, dry_run=dry_run, as_json=as_json))
+        code = revoke_batch(ctx, batch, terms, queue=queue, dry_run=dry_run, as_json=as_json)
+        ctx.exit(code)
     assert user is not None, "checked above"
     request = RevocationRequest(subject=user, modalities=modalities, request_id=request_id)
     if dry_run:
@@ -91,9 +102,33 @@ def revoke(
             preview = preview_revocation(session, request, terms)
         emit("revoke", _preview_payload(preview), as_json, _preview_text(preview))
         return
+    if queue:
+        _queue(ctx, request, terms, as_json)
+        return
     with session_here(ctx, write=True) as session, progress("revoking") as report:
-        done = revoke_modality(session, request, terms, progress=report)
+        done = revoke_modality(session, request, terms, progress=report, note=note)
     emit("revoke", revocation_payload(done), as_json, _revocation_text(done))
+
+
+def _queue(ctx: click.Context, request: RevocationRequest, terms: Terms, as_json: bool) -> None:
+    from mbd.workflows.revoke import revoke_many
+
+    with session_here(ctx, write=True) as session:
+        (row,) = revoke_many(session, [request], terms, queue=True)
+    if row.error is not None:
+        raise row.error
+    payload = {
+        "requestId": row.request_id,
+        "queued": row.certificate_id is None,
+        "certificateId": row.certificate_id,
+    }
+    text = (
+        f"Request {row.request_id}: the channel is off. The data goes with the next retraining: "
+        "`mbd resume`, or `mbd revoke --method retrain` for somebody else."
+    )
+    if row.certificate_id is not None:
+        text = f"This request was finished before: certificate {row.certificate_id}."
+    emit("revoke", payload, as_json, text)
 
 
 def _check_one_way(
@@ -135,13 +170,13 @@ def _cancel(ctx: click.Context, request_id: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def resume(ctx: click.Context, as_json: bool) -> None:
-    """Finish the requests that a crash left, and an addition of data, each exactly once."""
+    """Finish what a crash left, each exactly once, and what waits for a retraining."""
     from mbd.workflows.opening import open_session
     from mbd.workflows.resume import finish_interrupted
 
     opened = open_session(open_here(ctx), write=True, finish=False)
     with opened as session, progress("resuming") as report:
-        resumed = finish_interrupted(session, report)
+        resumed = finish_interrupted(session, queued=True, progress=report, note=note)
     payload = {
         "finished": [revocation_payload(done) for done in resumed.finished],
         "cancelled": [
@@ -206,6 +241,7 @@ def _preview_payload(preview: Preview) -> dict[str, Any]:
         "untouched": list(preview.untouched),
         "blocks": [dict(block) for block in preview.blocks],
         "stores": list(preview.stores),
+        "choices": list(preview.choices),
         "expectedNoise": preview.expected_noise,
         "estimatedSeconds": preview.estimated_seconds,
     }
@@ -226,11 +262,18 @@ def _preview_text(preview: Preview) -> str:
             f"epsilon {preview.epsilon}, delta {preview.delta}.",
             table(("block", "action", "class"), blocks),
             f"Rewritten: {', '.join(preview.stores)}",
+            *([f"Chosen again: {', '.join(preview.choices)}."] if preview.choices else []),
             f"Noise on one prediction: at most {preview.expected_noise:.2g} (standard deviation, "
-            f"label units); about {preview.estimated_seconds:.1f} s.",
+            f"label units); {_duration(preview.estimated_seconds)}.",
             "Nothing was changed.",
         ]
     )
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "how long it takes is not known: no training was timed here"
+    return f"about {seconds:.1f} s"
 
 
 def _check_range(option: str, value: float | None, low: float, high: float | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mbd.cli.context import session_here
-from mbd.cli.output import emit, progress, table
+from mbd.cli.output import emit, note, progress, table
 from mbd.errors import MbdError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _SHOWN = 20
 
 
 def revoke_batch(
-    ctx: click.Context, path: Path, terms: Terms, *, dry_run: bool, as_json: bool
+    ctx: click.Context, path: Path, terms: Terms, *, queue: bool, dry_run: bool, as_json: bool
 ) -> int:
     """Carry out the requests of a file, print what became of each; the exit code."""
     from mbd.workflows.batch_file import read_batch
@@ -37,13 +37,18 @@ def revoke_batch(
         else:
             from mbd.workflows.revoke import revoke_many
 
-            answers = revoke_many(session, wanted, terms, progress=report)
+            answers = revoke_many(session, wanted, terms, queue=queue, progress=report, note=note)
     rows = _merged(lines, answers)
     code = _exit_code([row["exitCode"] for row in rows])
     payload: dict[str, Any] = {"rows": rows}
     if dry_run:
         payload["dryRun"] = True
-    emit("revoke", payload, as_json, _text(rows, lines, dry_run))
+    done = "carried out, one certificate each (certs/)"
+    if queue:
+        done = "queued: the channels are off, `mbd resume` trains without them"
+    if dry_run:
+        done = "would be carried out"
+    emit("revoke", payload, as_json, _text(rows, lines, done, dry_run))
     return code
 
 
@@ -97,10 +102,11 @@ def _exit_code(codes: Sequence[int]) -> int:
     return codes[0] if len(set(codes)) == 1 else 1
 
 
-def _text(rows: Sequence[dict[str, Any]], lines: Sequence[FileRow], dry_run: bool) -> str:
+def _text(
+    rows: Sequence[dict[str, Any]], lines: Sequence[FileRow], done: str, dry_run: bool
+) -> str:
     bad = [(line, row) for line, row in zip(lines, rows, strict=True) if row["error"]]
     good = len(rows) - len(bad)
-    done = "would be carried out" if dry_run else "carried out, one certificate each (certs/)"
     text = [f"{good} of {len(rows)} requests {done}."]
     if bad:
         cells = [

@@ -56,8 +56,6 @@ class Batches:
         batch_id: str,
         detail: Mapping[str, Any],
         members: Sequence[Request],
-        *,
-        queued: bool = False,
     ) -> None:
         """Record new requests at their first stage.
 
@@ -76,7 +74,7 @@ class Batches:
                     field="--request-id",
                     hint="choose another request id",
                 )
-        row = {"batch_id": batch_id, "queued": queued, "detail": dump_detail(detail)}
+        row = {"batch_id": batch_id, "queued": False, "detail": dump_detail(detail)}
         self.connection.execute(insert(batches).values(row))
         self.connection.execute(insert(requests), [_to_row(batch_id, one) for one in members])
 
@@ -189,6 +187,11 @@ class Batches:
         self._move(batch_id, stage)
         statement = update(batches).where(batches.c.batch_id == batch_id)
         self.connection.execute(statement.values(detail=dump_detail(kept)))
+
+    def queue(self, batch_id: str) -> None:
+        """Let a batch wait: it is not interrupted, and nobody finishes it unasked."""
+        statement = update(batches).where(batches.c.batch_id == batch_id)
+        self.connection.execute(statement.values(queued=True))
 
     def unite(self, batch_id: str) -> None:
         """Let the requests of every queued batch be part of this one, which is not queued then."""

@@ -13,10 +13,10 @@ from mbd.database.journal import CANCELLABLE, CANCELLED, Journal, Request
 from mbd.errors import ConflictError
 from mbd.ledger.entry import unsigned_entry
 from mbd.signing.commitment import commit, new_salt
+from mbd.workflows.batch import ERASING, staged_folders
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, remove_folder
 from mbd.workflows.staging import StagedRelease
-from mbd.workflows.steps import ERASING, staged_folders
 
 
 def cancel_request(session: Session, request_id: str) -> Request:
@@ -90,6 +90,7 @@ STAGED = (
     "modelBefore",
     "stateBefore",
     "policyEntry",
+    "trainingBefore",
     "datasetBefore",
     "datasetPlanned",
     "engineSeconds",

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mbd.canonical.times import from_timestamp
 from mbd.database import pointers
+from mbd.database.batches import Batches
 from mbd.database.journal import Journal, Request
 from mbd.errors import MbdError
 from mbd.signing.keys import SigningKey, load_key
@@ -179,24 +180,26 @@ def _unfinished(session: Session, now: datetime) -> Iterator[Finding]:
         yield error("restore.unfinished", what, "staging/.restore", "`mbd resume` finishes it")
     with session.database.read() as connection:
         requests = Journal(connection).open_requests()
+        waiting = Batches(connection).open(queued=True)
         growth = pointers.get(connection, "growth")
     if growth is not None:
         what = "an addition of data was interrupted"
         yield warning("growth.interrupted", what, "data", "`mbd resume` finishes it")
     for request in requests:
-        yield _interrupted(request, now)
+        yield _open_request(request, now, queued=request.batch_id in waiting)
 
 
-def _interrupted(request: Request, now: datetime) -> Finding:
+def _open_request(request: Request, now: datetime, *, queued: bool) -> Finding:
     age, due = now - from_timestamp(request.received_at), from_timestamp(request.due_by)
+    where = "is queued for a retraining" if queued else f"is at stage {request.stage}"
     what = (
-        f"request {request.request_id} is at stage {request.stage}, "
+        f"request {request.request_id} {where}, "
         f"{age.days} days after it was received; due by {request.due_by[:10]}"
     )
     todo = "`mbd resume` finishes it, or says why it cannot"
     if now > due:
         return error("request.overdue", f"{what}, which has passed", "ledger.db", todo)
-    return warning("request.interrupted", what, "ledger.db", todo)
+    return warning(f"request.{'queued' if queued else 'interrupted'}", what, "ledger.db", todo)
 
 
 def _receipts(session: Session, now: datetime) -> Iterator[Finding]:

@@ -100,7 +100,7 @@ def _finish_if_possible(session: Session, note: Note) -> None:
 
 
 def _finish(session: Session, note: Note) -> None:
-    resumed = finish_interrupted(session)
+    resumed = finish_interrupted(session, note=note)
     for done in resumed.finished:
         note(f"finished an interrupted request: certificate {done.certificate_id}")
     for given_up in resumed.cancelled:

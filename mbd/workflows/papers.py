@@ -24,6 +24,7 @@ from mbd.ledger.queries import find_entry
 from mbd.values import DeletionOutcome
 from mbd.verify.run import verify_bundle
 from mbd.verify.trust import TrustPolicy, load_trust
+from mbd.workflows.batch import detail_of, erasure_of, erasure_path, staging_folder
 from mbd.workflows.certify import (
     Erased,
     escrowed_salts,
@@ -35,7 +36,6 @@ from mbd.workflows.certify import (
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, remove_folder
 from mbd.workflows.staging import StagedRelease
-from mbd.workflows.steps import detail_of, erasure_of, erasure_path, staging_folder
 from mbd.workspace.files import remove_file, write_atomically
 
 
@@ -140,6 +140,7 @@ def outcome_of(session: Session, batch: Batch, member: Request) -> DeletionOutco
         deleted_set=detail["deletedSet"],
         attempts=member.attempts if certified else 0,
         stores=tuple(detail["stores"]),
+        retrained=batch.detail["method"] == "retrain",
         out_of_scope=out_of_scope(labels_derived=not derived.isdisjoint(detail["modalities"])),
     )
 

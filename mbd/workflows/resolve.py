@@ -21,8 +21,8 @@ from mbd.database.suppressions import Suppressions, keyed_hash
 from mbd.deletion.plan import DeletionPlan, Method
 from mbd.errors import ConflictError, MbdError, NotFoundError, UsageError
 from mbd.workflows.current import CurrentModel
+from mbd.workflows.plans import RowCounts, count_rows, plan_request
 from mbd.workflows.session import Session
-from mbd.workflows.steps import RowCounts, count_rows, plan_request
 
 ALL = "all"
 """Stands for every modality of a person."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mbd.database.batches import Batches
@@ -16,6 +16,7 @@ from mbd.workflows.session import Session, interrupted
 from mbd.workflows.walk import finish_batch
 
 Progress = Callable[[int, int], None]
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,20 +36,29 @@ class Resumed:
     settled: Settled
 
 
-def finish_interrupted(session: Session, progress: Progress = lambda done, total: None) -> Resumed:
+def finish_interrupted(
+    session: Session,
+    *,
+    queued: bool = False,
+    progress: Progress = lambda done, total: None,
+    note: Note = lambda text: None,
+) -> Resumed:
     """Carry interrupted requests to their end, then an addition; remove what killed writers left.
 
-    Call it with the workspace's lock held.
+    Args:
+        session: A workspace, with its lock held.
+        queued: Carry out what waits for a retraining, too.
+        progress, note: Told how it is going.
 
     Raises:
         MbdError: A step failed; that request and later ones stay open.
     """
     finished: list[Revocation] = []
     cancelled: list[Cancelled] = []
-    for batch_id in interrupted(session):
+    for batch_id in _batches(session, queued):
         names = _members(session, batch_id)
         try:
-            finished += _finish(session, batch_id, progress)
+            finished += _finish(session, batch_id, progress, note)
         except (ArithmeticRefused, RefusedError) as error:
             if not _is_cancelled(session, names[0]):
                 raise
@@ -58,9 +68,25 @@ def finish_interrupted(session: Session, progress: Progress = lambda done, total
     return Resumed(tuple(finished), tuple(cancelled), settled)
 
 
-def _finish(session: Session, batch_id: str, progress: Progress) -> list[Revocation]:
+def _batches(session: Session, queued: bool) -> Iterator[str]:
+    """What is to be finished, looked up when it is its turn: a retraining takes others in."""
+    yield from interrupted(session)
+    if queued:
+        yield from _united(session)
+
+
+def _united(session: Session) -> list[str]:
+    """What waits for a retraining, as one batch; none if nothing waits."""
+    with session.database.transaction() as connection:
+        waiting = Batches(connection).open(queued=True)[:1]
+        for batch_id in waiting:
+            Batches(connection).unite(batch_id)
+    return waiting
+
+
+def _finish(session: Session, batch_id: str, progress: Progress, note: Note) -> list[Revocation]:
     started = time.perf_counter()
-    done = finish_batch(session, batch_id, progress)
+    done = finish_batch(session, batch_id, progress, note)
     total = time.perf_counter() - started
     with session.database.read() as connection:
         requests = [Journal(connection).get(name) for name in done.request_ids]

@@ -15,6 +15,8 @@ from mbd.data.erasure import Erasing, plan_bucket
 from mbd.database.batches import Batches
 from mbd.database.journal import Journal, Request
 from mbd.errors import ConflictError, MbdError, NotFoundError
+from mbd.workflows.batch import QUEUE
+from mbd.workflows.current import CurrentModel
 from mbd.workflows.papers import bundle_path, receipt_path
 from mbd.workflows.preflight import check_ready
 from mbd.workflows.resolve import (
@@ -31,6 +33,7 @@ from mbd.workflows.session import Session
 from mbd.workflows.walk import finish_batch
 
 Progress = Callable[[int, int], None]
+Note = Callable[[str], None]
 
 _SOLVES_PER_SECOND = 2e10
 """Rough floating-point rate of a small machine, for estimates only."""
@@ -88,7 +91,10 @@ class Preview:
     """Those that would be rewritten or replaced."""
     expected_noise: float
     """Largest standard deviation of one prediction's noise, in label units."""
-    estimated_seconds: float
+    choices: tuple[str, ...]
+    """What a retraining chooses again, in words."""
+    estimated_seconds: float | None
+    """None: a retraining, and no training was timed here."""
 
 
 def revoke_modality(
@@ -97,8 +103,11 @@ def revoke_modality(
     terms: Terms | None = None,
     *,
     progress: Progress = lambda done, total: None,
+    note: Note = lambda text: None,
 ) -> Revocation:
     """Carry out a revocation, or find it carried out already.
+
+    A retraining carries out what is queued along with it.
 
     Raises:
         NotFoundError: No such user, modality, or channel of this user; no model.
@@ -115,12 +124,12 @@ def revoke_modality(
         known = Journal(connection).find(request_id)
     if known is None:
         found = resolve(session, request, terms.method)
-        check_ready(session, found.plan.selected)
+        _check_ready(session, terms, [found])
         known = _begin(session, terms, {request_id: (request, found)})[0]
     refuse_other_content(known, wanted)
     if not known.is_open:
         return result_of(session, known, 0.0, time.perf_counter() - started, repeated=True)
-    done = finish_batch(session, str(known.batch_id), progress)
+    done = finish_batch(session, str(known.batch_id), progress, note)
     total = time.perf_counter() - started
     return result_of(session, _get(session, request_id), done.engine_seconds, total)
 
@@ -130,11 +139,20 @@ def revoke_many(
     requests: Sequence[RevocationRequest],
     terms: Terms | None = None,
     *,
+    queue: bool = False,
     progress: Progress = lambda done, total: None,
+    note: Note = lambda text: None,
 ) -> list[Row]:
     """Carry out many revocations with one state and one release; one certificate each.
 
     A request that is refused harms no other.
+
+    Args:
+        session: A workspace, with its lock held.
+        requests: What is asked for.
+        terms: How; the same for all.
+        queue: Suppress the channels and leave the rest to the next retraining.
+        progress, note: Told how it is going.
 
     Raises:
         MbdError: What was accepted could not be finished; those requests stay open.
@@ -150,10 +168,9 @@ def revoke_many(
         else:
             accepted[request_id] = (request, answer)
     if accepted:
-        heads = {head for _, found in accepted.values() for head in found.plan.selected}
-        check_ready(session, sorted(heads))
-        first = _begin(session, terms, accepted)[0]
-        finish_batch(session, str(first.batch_id), progress)
+        _check_ready(session, terms, [found for _, found in accepted.values()])
+        first = _begin(session, terms, accepted, queue=queue)[0]
+        finish_batch(session, str(first.batch_id), progress, note)
     with session.database.read() as connection:
         journal = Journal(connection)
         for number, request_id, request in fresh:
@@ -177,10 +194,9 @@ def preview_revocation(
     wanted = Erasing(request="", subject=found.subject, modalities=found.modalities)
     planned = plan_bucket(store, [prepared], store.bucket_of(found.subject), [wanted]).plans[0]
     decided = found.plan
-    constants = [model.policy.heads[name].constants for name in decided.selected]
     exact = decided.guarantee_class == "exact"
     shared = _shared(session, terms)
-    work = sum(head.dimension**3 for head in constants)
+    choices, seconds = _effort(session, model, found)
     return Preview(
         modalities=decided.modalities,
         cascaded=tuple(name for name in decided.modalities if name not in request.modalities),
@@ -199,12 +215,26 @@ def preview_revocation(
         ),
         stores=(
             "records",
-            *(("prepared rows",) if any(planned.rows.values()) else ()),
+            *(("prepared rows",) if decided.selected else ()),
             *(("state", "model") if decided.selected else ()),
         ),
         expected_noise=0.0 if exact else model.policy.noise_of(decided.selected),
-        estimated_seconds=1.0 + work / _SOLVES_PER_SECOND,
+        choices=choices,
+        estimated_seconds=seconds,
     )
+
+
+def _effort(
+    session: Session, model: CurrentModel, found: Resolved
+) -> tuple[tuple[str, ...], float | None]:
+    """What a retraining chooses again, and the seconds that a revocation will take."""
+    if found.plan.method == "retrain":
+        from mbd.workflows.retrain import preview_retraining  # imports torch: seconds
+
+        preview = preview_retraining(session, [(found.subject, found.modalities)])
+        return preview.choices, preview.estimated_seconds
+    heads = [model.policy.heads[name].constants for name in found.plan.selected]
+    return (), 1.0 + sum(head.dimension**3 for head in heads) / _SOLVES_PER_SECOND
 
 
 def result_of(
@@ -279,13 +309,17 @@ def _row(
     error: MbdError | None = None,
 ) -> Row:
     certificate = None if known is None else known.certificate_id
-    if known is not None and certificate is None:
+    if known is not None and certificate is None and not known.is_open:
         error = _cancelled(known)
     return Row(request=request, request_id=request_id, certificate_id=certificate, error=error)
 
 
 def _begin(
-    session: Session, terms: Terms, accepted: Mapping[str, tuple[RevocationRequest, Resolved]]
+    session: Session,
+    terms: Terms,
+    accepted: Mapping[str, tuple[RevocationRequest, Resolved]],
+    *,
+    queue: bool = False,
 ) -> list[Request]:
     """Record requests as one batch."""
     now, settings = datetime.now(UTC), session.settings.deletion
@@ -301,8 +335,17 @@ def _begin(
         for request_id, (request, found) in accepted.items()
     ]
     with session.database.transaction() as connection:
-        Batches(connection).begin(batch_id, _shared(session, terms), members)
+        Batches(connection).begin(batch_id, {**_shared(session, terms), QUEUE: queue}, members)
         return list(Batches(connection).get(batch_id).members)
+
+
+def _check_ready(session: Session, terms: Terms, found: Sequence[Resolved]) -> None:
+    """Refuse what could not be finished, while nothing is recorded."""
+    check_ready(session, sorted({head for one in found for head in one.plan.selected}))
+    if terms.method == "retrain":
+        from mbd.workflows.retrain import check_retrainable  # imports torch: seconds
+
+        check_retrainable(session, [(one.subject, one.modalities) for one in found])
 
 
 def _shared(session: Session, terms: Terms) -> dict[str, Any]:

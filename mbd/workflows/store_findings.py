@@ -12,12 +12,12 @@ from mbd.database.batches import Batches
 from mbd.database.journal import Journal
 from mbd.database.suppressions import Suppressions
 from mbd.values import parse_availability
+from mbd.workflows.batch import folders_needed
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.findings import Finding, error, note, warning
 from mbd.workflows.restoration import staged_folder
 from mbd.workflows.session import Session, interrupted
 from mbd.workflows.snapshots import unlisted
-from mbd.workflows.steps import folders_needed
 
 _ERASED = "restore a backup, which erases it: `mbd restore DIR`; then tell the person"
 _SWEPT = "the next command that changes something removes it; `mbd resume` does so now"

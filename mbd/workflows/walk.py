@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mbd.database.batches import Batch, Batches
 from mbd.database.journal import STAGES, Journal, Request
 from mbd.errors import ArithmeticRefused, RefusedError
+from mbd.workflows.batch import Report, members_by_bucket
 from mbd.workflows.cancel import cancel_batch
 from mbd.workflows.papers import PAPERS
 from mbd.workflows.session import Session
-from mbd.workflows.steps import STEPS, detail_of
+from mbd.workflows.steps import STEPS
 
 Progress = Callable[[int, int], None]
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Finished:
     """A batch that was carried to its end."""
 
     request_ids: tuple[str, ...]
-    """Those that were open when it was taken up."""
+    """Requests that were completed; none if they are queued."""
     engine_seconds: float
     """Planning, subtraction, release, and everything written beside the old."""
 
@@ -30,13 +32,15 @@ def finish_batch(
     session: Session,
     batch_id: str,
     progress: Progress = lambda done, total: None,
+    note: Note = lambda text: None,
 ) -> Finished:
-    """Take every step that is left.
+    """Take every step that is left; a batch that is to be queued stops where it waits.
 
     Args:
         session: A workspace, with its lock held.
         batch_id: A batch with an open request.
         progress: Told how many steps of how many are taken, over all requests.
+        note: Told what is going on, where that takes long.
 
     Raises:
         ArithmeticRefused: No release can be made as asked; the requests were cancelled and the
@@ -45,22 +49,35 @@ def finish_batch(
         MbdError: A step failed; the requests stay open at the step before.
     """
     batch = _read(session, batch_id)
-    names = tuple(member.request_id for member in batch.members)
-    total = len(names) * (len(STAGES) - 1)
-    while batch.stage in STEPS:
-        _take(session, batch, _report(progress, batch, total))
+    while batch.stage in STEPS and not batch.queued:
+        if batch.stage == "suppressed":
+            batch = _with_queued(session, batch)
+        _take(session, batch, _report(progress, note, batch))
         batch = _read(session, batch_id)
+    if batch.queued:
+        return Finished((), 0.0)
+    names = tuple(member.request_id for member in batch.members)
+    total = _total(batch)
     seconds = float(batch.detail.get("engineSeconds", 0.0))
     done = total - sum(len(STAGES) - 1 - STAGES.index(one.stage) for one in batch.members)
-    for bucket in _buckets(batch):
-        for member in bucket:
+    for _, members in members_by_bucket(batch):
+        for member in members:
             done += len(STAGES) - 1 - STAGES.index(member.stage)
-        _finish_papers(session, batch, bucket)
+        _finish_papers(session, batch, members)
         progress(done, total)
     return Finished(names, seconds)
 
 
-def _take(session: Session, batch: Batch, report: Callable[[int], None]) -> None:
+def _with_queued(session: Session, batch: Batch) -> Batch:
+    """A retraining takes in all requests that wait for one."""
+    if batch.detail["method"] != "retrain":
+        return batch
+    with session.database.transaction() as connection:
+        Batches(connection).unite(batch.batch_id)
+        return Batches(connection).get(batch.batch_id)
+
+
+def _take(session: Session, batch: Batch, report: Report) -> None:
     """One shared step; what cannot be released as asked is given up."""
     try:
         STEPS[batch.stage](session, batch, report)
@@ -76,7 +93,8 @@ def _take(session: Session, batch: Batch, report: Callable[[int], None]) -> None
         ) from error
 
 
-def _report(progress: Progress, batch: Batch, total: int) -> Callable[[int], None]:
+def _report(progress: Progress, note: Note, batch: Batch) -> Report:
+    total = _total(batch)
     done = STAGES.index(batch.stage) * len(batch.members)
     progress(done, total)
 
@@ -85,7 +103,7 @@ def _report(progress: Progress, batch: Batch, total: int) -> Callable[[int], Non
         done += requests
         progress(done, total)
 
-    return more
+    return Report(more, note)
 
 
 def _finish_papers(session: Session, batch: Batch, members: list[Request]) -> None:
@@ -97,11 +115,9 @@ def _finish_papers(session: Session, batch: Batch, members: list[Request]) -> No
                 members = [Journal(connection).get(one.request_id) for one in members]
 
 
-def _buckets(batch: Batch) -> Iterator[list[Request]]:
-    found: dict[int, list[Request]] = {}
-    for member in batch.members:
-        found.setdefault(detail_of(member)["bucket"], []).append(member)
-    return (found[bucket] for bucket in sorted(found))
+def _total(batch: Batch) -> int:
+    """Steps of all its requests."""
+    return len(batch.members) * (len(STAGES) - 1)
 
 
 def _read(session: Session, batch_id: str) -> Batch:

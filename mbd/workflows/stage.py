@@ -1,0 +1,178 @@
+"""The step that makes the release: new state, new heads and the lists of what to erase.
+
+Everything is written beside the old, and looked at before it is recorded: a release that
+keeps what saw the data is refused here, while nothing has changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mbd.canonical.json import dumps
+from mbd.data.erasure import Erasing, plan_bucket
+from mbd.data.prepared import PreparedStore
+from mbd.data.store import Store
+from mbd.database import models
+from mbd.database.batches import Batch, Batches
+from mbd.database.journal import Request
+from mbd.database.suppressions import keyed_hash
+from mbd.deletion.plan import DeletionPlan, Method
+from mbd.deletion.taint import ModelFacts, Removal, check_taint
+from mbd.ledger.entry import unsigned_entry
+from mbd.signing.commitment import commit, new_salt
+from mbd.workflows.batch import Report, by_bucket, detail_of, erasure_path, staging_folder
+from mbd.workflows.current import CurrentModel
+from mbd.workflows.plans import RowCounts, count_rows, plan_request, removed_rows
+from mbd.workflows.session import Session
+from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot
+from mbd.workflows.staging import Release, StagedRelease, stage_release
+from mbd.workspace.files import storage_errors
+
+
+def stage(session: Session, batch: Batch, report: Report) -> None:
+    """New state, released heads and the lists of what to erase, written beside the old."""
+    started = time.perf_counter()
+    model, state, store = session.model(), session.state(), session.store()
+    prepared = session.prepared(model.policy.training_id)
+    folder = staging_folder(session, batch.batch_id)
+    with storage_errors(folder):  # what a killed staging left there is replaced or, trained on
+        folder.mkdir(mode=0o700, exist_ok=True)
+    removals: dict[str, Removal] = {}
+    details: dict[str, dict[str, Any]] = {}
+    roots: dict[int, str] = {}
+    method: Method = batch.detail["method"]
+    for bucket, members in by_bucket(store, batch.members):
+        planned = plan_bucket(store, [prepared], bucket, [_erasing(one) for one in members])
+        planned.save(erasure_path(session, batch.batch_id, bucket))
+        roots[bucket] = planned.root_after
+        counts = count_rows(prepared, [detail_of(member)["subject"] for member in members])
+        for member in members:
+            decided = plan_request(model, store.schema, detail_of(member), counts, method)
+            removals[member.request_id] = _removal(store, detail_of(member), counts, decided)
+            details[member.request_id] = {
+                "bucket": bucket,
+                "class": decided.guarantee_class,
+                "selected": list(decided.selected),
+                "deletedSet": planned.plan_of(member.request_id).deleted_set,
+            }
+        report.done(len(members))
+    if method == "retrain":
+        release = _retrained(session, batch, report)
+    else:
+        release = _subtracted(session, batch, prepared, removals)
+    with session.database.read() as connection:
+        policy_entry = models.policy_index(connection, model.snapshot.model_id)
+    after = _facts_after(session, release, policy_entry)
+    check_taint(_facts(model, state, policy_entry), after, list(removals.values()))
+    outcome = {
+        "release": release.to_json(),
+        "modelBefore": model.snapshot.to_pointer(),
+        "stateBefore": state.to_pointer(),
+        "policyEntry": after.policy_entry,
+        "trainingBefore": model.policy.training_id,
+        "datasetBefore": store.root(),
+        "datasetPlanned": store.root(roots),
+        "engineSeconds": time.perf_counter() - started,
+    }
+    with session.database.transaction() as connection:
+        Batches(connection).advance(batch.batch_id, "staged", detail=outcome, details=details)
+
+
+def _removal(
+    store: Store, detail: Mapping[str, Any], counts: RowCounts, decided: DeletionPlan
+) -> Removal:
+    subject = detail["subject"]
+    return Removal(
+        cohort=store.schema.cohorts.cohort_of(subject),
+        rows={head: found.get(subject, 0) for head, found in counts.items()},
+        plan=decided,
+    )
+
+
+def _subtracted(
+    session: Session, batch: Batch, prepared: PreparedStore, removals: Mapping[str, Removal]
+) -> StagedRelease:
+    """One release for all of them: every head that one of them selects."""
+    detail, state = batch.detail, session.state()
+    plans = {name: removal.plan for name, removal in removals.items()}
+    release = Release(
+        selected=sorted({head for decided in plans.values() for head in decided.selected}),
+        noise=any(decided.guarantee_class == "certified" for decided in plans.values()),
+        epsilon=detail["epsilon"],
+        delta=detail["delta"],
+        model_id=detail["modelAfter"],
+        state_id=detail["stateAfter"],
+    )
+    origins = {
+        member.request_id: keyed_hash(
+            session.key, "origin", state.state_id, detail_of(member)["subject"]
+        )
+        for member in batch.members
+        if plans[member.request_id].guarantee_class == "certified"
+    }
+    return stage_release(
+        session.model(),
+        state,
+        removed_rows(prepared, [detail_of(member) for member in batch.members]),
+        release,
+        before_noise=lambda: _count_attempt(session, batch, origins),
+    )
+
+
+def _count_attempt(session: Session, batch: Batch, origins: Mapping[str, str]) -> None:
+    """Log that noise is about to be drawn: a drawing that is lost in a crash counts too."""
+    body = dumps({"attempt": commit(new_salt(), "attempt", batch.batch_id)})
+    with session.database.transaction() as connection:
+        Batches(connection).count_attempt(batch.batch_id, origins)
+        entry = unsigned_entry("attempt", datetime.now(UTC), body)
+        session.log.append(connection, entry, body)
+
+
+def _retrained(session: Session, batch: Batch, report: Report) -> StagedRelease:
+    """Every block anew, from what is held and not suppressed."""
+    from mbd.workflows.retrain import stage_retraining  # imports torch, which takes seconds
+
+    found = stage_retraining(
+        session,
+        staging_folder(session, batch.batch_id),
+        training_id=batch.detail["trainingAfter"],
+        model_id=batch.detail["modelAfter"],
+        state_id=batch.detail["stateAfter"],
+        note=report.note,
+    )
+    return StagedRelease(
+        model_pointer=found.model_pointer,
+        state_pointer=found.state_pointer,
+        policy_entry=found.policy_entry,
+    )
+
+
+def _facts(model: CurrentModel, state: StateSnapshot, policy_entry: int) -> ModelFacts:
+    return ModelFacts(
+        provenance=model.policy.provenance,
+        files=model.snapshot.files,
+        states=state.heads,
+        training_id=model.policy.training_id,
+        policy_entry=policy_entry,
+    )
+
+
+def _facts_after(session: Session, release: StagedRelease, policy_entry: int) -> ModelFacts:
+    """Of what was staged, as its own files declare it."""
+    models_folder, states = session.workspace.models, session.workspace.state
+    model = ModelSnapshot.from_pointer(models_folder, release.model_pointer)
+    entry = policy_entry if release.policy_entry is None else release.policy_entry
+    state = StateSnapshot.from_pointer(states, release.state_pointer)
+    return _facts(CurrentModel.load(model), state, entry)
+
+
+def _erasing(member: Request) -> Erasing:
+    detail = detail_of(member)
+    return Erasing(
+        request=member.request_id,
+        subject=detail["subject"],
+        modalities=tuple(detail["modalities"]),
+    )
