@@ -15,7 +15,7 @@ reproducible: whoever holds the retained data can repeat it).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -126,8 +126,9 @@ def check_taint(before: ModelFacts, after: ModelFacts, removals: Sequence[Remova
     One release carries out all of `removals`: a block is replaced if any of them asks for it.
 
     - A block that a removal reaches must be replaced by that removal's own plan.
-    - Rows that leave a head: its state and its file are other than before. A head that is
-      released with new noise is another file even without rows of these subjects.
+    - A head that rows leave: its state and its file are other than before, without exception;
+      the same bits by coincidence could not be told from a head that was left alone. A head
+      that is released with new noise is another file even if no row left it.
     - What no plan replaces is the same bit for bit.
     - Retraining is proven by a new training, announced by a later policy entry. Other bits
       are demanded only where rows leave a head: a scaler or a core that is computed again
@@ -149,16 +150,16 @@ def check_taint(before: ModelFacts, after: ModelFacts, removals: Sequence[Remova
         check_declared(model)
     for removal in removals:
         _check_plan(before.provenance, removal)
-    actions = {
-        action.action for removal in removals for action in removal.plan.actions
-    } - {"keep"}  # fmt: skip
-    if _RETRAINED in actions and actions & _SUBTRACTED:
+    subtracted = _under(removals, _SUBTRACTED)
+    retrained = _under(removals, {_RETRAINED})
+    losing = {head for removal in removals for head in removal.rows if removal.subtracted(head)}
+    if subtracted and retrained:
         _refuse("taint.mixed", "plan", "one release cannot both subtract rows and train again")
-    if _RETRAINED in actions:
+    if retrained:
         _check_trained_again(before, after)
     else:
-        _check_kept(before, after, removals)
-    _check_replaced(before, after, removals)
+        _check_kept(before, after, replaced=subtracted, losing=losing)
+    _check_replaced(before, after, noised=_under(removals, {_NOISED}), losing=losing)
 
 
 def _check_plan(blocks: Sequence[BlockProvenance], removal: Removal) -> None:
@@ -184,14 +185,20 @@ def _check_plan(blocks: Sequence[BlockProvenance], removal: Removal) -> None:
             _changed(name, "it reads nothing that is revoked")
 
 
-def _check_kept(before: ModelFacts, after: ModelFacts, removals: Sequence[Removal]) -> None:
-    """Without a training: what no plan replaces is the same bit for bit."""
-    replaced = {
+def _under(removals: Iterable[Removal], actions: Container[str]) -> set[str]:
+    """Names of the blocks to which some plan does one of these."""
+    return {
         action.block
         for removal in removals
         for action in removal.plan.actions
-        if action.action in _SUBTRACTED
+        if action.action in actions
     }
+
+
+def _check_kept(
+    before: ModelFacts, after: ModelFacts, *, replaced: Container[str], losing: Container[str]
+) -> None:
+    """Without a training: what no plan replaces is the same bit for bit."""
     if list(map(_declaration, before.provenance)) != list(map(_declaration, after.provenance)):
         _changed("provenance", "there was no training")
     if (before.training_id, before.policy_entry) != (after.training_id, after.policy_entry):
@@ -201,8 +208,7 @@ def _check_kept(before: ModelFacts, after: ModelFacts, removals: Sequence[Remova
         if block.name not in replaced and any(old[p] != new[p] for p in files_of(block)):
             _changed(block.name, "no plan replaces it")
     for head, state in before.states.items():
-        loses = any(removal.subtracted(head) for removal in removals)
-        if not loses and after.states[head] != state:
+        if head not in losing and after.states[head] != state:
             _changed(head, "its state is another, though no row left it")
 
 
@@ -216,24 +222,20 @@ def _check_trained_again(before: ModelFacts, after: ModelFacts) -> None:
         _untouched("policy", "no later policy was announced")
 
 
-def _check_replaced(before: ModelFacts, after: ModelFacts, removals: Sequence[Removal]) -> None:
+def _check_replaced(
+    before: ModelFacts, after: ModelFacts, *, noised: Container[str], losing: Container[str]
+) -> None:
     """Rows that left a head show in its state, and in the head."""
     old, new = _digests(before), _digests(after)
-    noised = {
-        action.block
-        for removal in removals
-        for action in removal.plan.actions
-        if action.action == _NOISED
-    }
     for block in before.provenance:
-        if block.kind != "head" or block.name not in after.states:
+        name = block.name
+        if block.kind != "head" or name not in after.states:  # a training may drop a head
             continue
-        loses = any(removal.subtracted(block.name) for removal in removals)
-        if loses and after.states[block.name] == before.states[block.name]:
-            _untouched(block.name, "its state still holds the rows")
+        if name in losing and after.states[name] == before.states[name]:
+            _untouched(name, "its state still holds the rows")
         (path,) = files_of(block)
-        if (loses or block.name in noised) and new[path] == old[path]:
-            _untouched(block.name, "its file is the one from before")
+        if (name in losing or name in noised) and new[path] == old[path]:
+            _untouched(name, "its file is the one from before")
 
 
 def _refuse_unmatched(what: str, found: Sequence[str], declared: Iterable[str]) -> None:
