@@ -10,6 +10,7 @@ import pytest
 
 from mbd.cli.main import invoke
 from mbd.database import suppressions
+from mbd.database.batches import Batches
 from mbd.database.journal import Journal, Request
 from mbd.workflows.opening import open_session
 from mbd.workspace.layout import open_workspace
@@ -80,10 +81,10 @@ def test_an_import_does_not_take_what_was_revoked(mbd, tmp_path):
         open_session(open_workspace(tmp_path / "service"), write=True) as session,
         session.database.transaction() as connection,
     ):
-        journal = Journal(connection)
-        journal.begin(Request(request_id="one", fingerprint="1", received_at="-", due_by="-"))
+        request = Request(request_id="one", fingerprint="1", received_at="-", due_by="-")
+        Batches(connection).begin("b1", {}, [request])
         suppressions.add(connection, session.key, "ann", "audio", datetime.now(UTC), "one")
-        journal.cancel("one", datetime.now(UTC))
+        Journal(connection).cancel("one", datetime.now(UTC))
 
     code, taken = mbd("data", "import", tmp_path / "a.npz", "--spec", tmp_path / "a.toml")
 

@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from mbd.canonical.times import from_timestamp, timestamp
 from mbd.database import models, pointers, suppressions
-from mbd.database.journal import Journal, Request
+from mbd.database.batches import Batches
+from mbd.database.journal import Request
 from mbd.database.secrets import Secrets
 from mbd.database.suppressions import keyed_hash
 from mbd.database.tables import model
@@ -30,12 +31,17 @@ def test_keyed_hashes_depend_on_the_key():
     assert keyed_hash(KEY, "a") != keyed_hash(bytes(32), "a")
 
 
+def begin(connection, *names):
+    """Requests that suppressions can stand on."""
+    requests = [
+        Request(request_id=name, fingerprint=name, received_at="-", due_by="-") for name in names
+    ]
+    Batches(connection).begin("b1", {}, requests)
+
+
 def test_a_suppressed_modality_is_blocked_and_no_other(database):
     with database.transaction() as connection:
-        for name in ("r1", "r2"):
-            Journal(connection).begin(
-                Request(request_id=name, fingerprint=name, received_at="-", due_by="-")
-            )
+        begin(connection, "r1", "r2")
         suppressions.add(connection, KEY, "42", "audio", NOW, "r1")
         suppressions.add(connection, KEY, "42", "audio", NOW, "r2")
         assert suppressions.find(connection, KEY, "42", "audio") == "r1"
@@ -55,9 +61,7 @@ def test_a_suppressed_modality_is_blocked_and_no_other(database):
 
 def test_the_list_names_nobody(database):
     with database.transaction() as connection:
-        Journal(connection).begin(
-            Request(request_id="r1", fingerprint="f", received_at="-", due_by="-")
-        )
+        begin(connection, "r1")
         suppressions.add(connection, KEY, "subject-forty-two", "audio", NOW, "r1")
     database.truncating_checkpoint()
     assert b"forty-two" not in database.path.read_bytes()

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from mbd.canonical.ulid import new_ulid
 from mbd.cli.main import invoke
 from mbd.database import tables
+from mbd.database.batches import Batches
 from mbd.database.engine import Database
 from mbd.database.journal import Journal, Request
 from mbd.ledger.log import Log
@@ -121,7 +122,7 @@ def test_checkpoint_prints_the_signed_note(log, capsys):
 def test_an_unfinished_request_is_reported_and_left_alone(log, capsys):
     request = Request(request_id="r1", fingerprint="f", received_at="2026", due_by="2026")
     with log.database.transaction() as connection:
-        Journal(connection).begin(request)
+        Batches(connection).begin("b1", {}, [request])
     for command in (["list"], ["show", "0"], ["check"], ["checkpoint"]):
         code = invoke(["ledger", *command, "--json"])
         printed = capsys.readouterr()
