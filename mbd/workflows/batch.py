@@ -25,6 +25,8 @@ class Report:
     """With how many more requests it is done."""
     note: Callable[[str], None]
     """What it is doing, where that takes long."""
+    taken_up: bool = False
+    """Whether the step before was taken by another process: its files may have come to harm."""
 
 
 QUEUE = "queue"

@@ -10,12 +10,14 @@ from contextlib import contextmanager, suppress
 
 from mbd.database.batches import Batch, Batches
 from mbd.errors import MbdError, TemporaryError
+from mbd.head.accelerator import working_on
 from mbd.workflows.growth import unsettled
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.lock import exclusive
 from mbd.workflows.restoration import finish_restore, is_unfinished
 from mbd.workflows.resume import finish_interrupted
 from mbd.workflows.session import Session, interrupted
+from mbd.workflows.walk import suppress_batch
 from mbd.workspace.layout import Workspace
 from mbd.workspace.settings import load_settings
 
@@ -53,18 +55,28 @@ def open_session(
         MbdError: A writer could not finish an interrupted request.
     """
     session = Session(workspace, load_settings(workspace))
-    if write:
-        with exclusive(workspace.lock_file):
-            _restore_first(session, note)
-            if finish:
-                _finish(session, note)
-            try:
-                yield session
-            except MbdError:
-                with suppress(MbdError):  # what failed matters more; the next writer tidies up
-                    remove_leftovers(session)
-                raise
-        return
+    opened = _open_to_write if write else _open_to_read
+    with working_on(session.settings.device), opened(session, finish, note):
+        yield session
+
+
+@contextmanager
+def _open_to_write(session: Session, finish: bool, note: Note) -> Iterator[None]:
+    with exclusive(session.workspace.lock_file):
+        _restore_first(session, note)
+        if finish:
+            _finish(session, note)
+        try:
+            yield
+        except MbdError:
+            with suppress(MbdError):  # what failed matters more; the next writer tidies up
+                remove_leftovers(session)
+            raise
+
+
+@contextmanager
+def _open_to_read(session: Session, finish: bool, note: Note) -> Iterator[None]:
+    workspace = session.workspace
     if is_unfinished(workspace):
         with exclusive(workspace.lock_file, wait_seconds=READER_WAIT_SECONDS):
             _restore_first(session, note)
@@ -73,7 +85,7 @@ def open_session(
         session.log.refuse_older()
     if finish and (interrupted(session) or unsettled(session)):
         _finish_if_possible(session, note)
-    yield session
+    yield
 
 
 def _restore_first(session: Session, note: Note) -> None:
@@ -90,6 +102,9 @@ def _finish_if_possible(session: Session, note: Note) -> None:
         return
     try:
         with exclusive(session.workspace.lock_file, wait_seconds=0.0):
+            if _waits_for_training(session):
+                note("an interrupted retraining waits, its channels are off: run `mbd resume`")
+                return
             _finish(session, note)
     except TemporaryError as error:
         # A request whose process is alive holds the lock: it is not interrupted, let it be.
@@ -109,6 +124,19 @@ def _finish(session: Session, note: Note) -> None:
         note("finished an interrupted addition: the model learned it")
     elif resumed.settled.undone:
         note("took back an interrupted addition: its records had not been held yet")
+
+
+def _waits_for_training(session: Session) -> bool:
+    """Whether finishing what was interrupted takes a training, which no reader is made to wait for.
+
+    The channels are switched off first, if they are not yet.
+    """
+    waiting = False
+    for batch in _interrupted(session):
+        if batch.detail["method"] == "retrain" and not batch.members[0].reached("staged"):
+            suppress_batch(session, batch)
+            waiting = True
+    return waiting
 
 
 def _interrupted(session: Session) -> list[Batch]:

@@ -31,7 +31,7 @@ from mbd.workflows.batch import (
     members_by_bucket,
 )
 from mbd.workflows.session import Session
-from mbd.workflows.snapshots import ModelSnapshot, remove_folder
+from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, remove_folder
 from mbd.workflows.stage import stage
 from mbd.workflows.staging import StagedRelease
 
@@ -56,6 +56,8 @@ def activate(session: Session, batch: Batch, report: Report) -> None:
     """One transaction: model, state and requests move together."""
     release = StagedRelease.from_json(batch.detail["release"])
     model = ModelSnapshot.from_pointer(session.workspace.models, release.model_pointer)
+    if report.taken_up:
+        _check_staged(session, batch, release)
     with session.database.transaction() as connection:
         if release.model_pointer != batch.detail["modelBefore"]:
             pointers.set(connection, "model", release.model_pointer)
@@ -68,6 +70,8 @@ def activate(session: Session, batch: Batch, report: Report) -> None:
 
 def erase(session: Session, batch: Batch, report: Report) -> None:
     """Rewrite the buckets without the data; destroy the old state and the old model."""
+    if report.taken_up and not batch.detail.get(ERASING):
+        _check_staged(session, batch, StagedRelease.from_json(batch.detail["release"]))
     with session.database.transaction() as connection:  # from here on nobody can cancel
         Batches(connection).note(batch.batch_id, {ERASING: True})
     store, prepared = session.store(), current_rows(session)
@@ -113,6 +117,20 @@ STEPS: dict[str, Callable[[Session, Batch, Report], None]] = {
     "erased": search,
 }
 """From each shared stage to the step that leaves it."""
+
+
+def _check_staged(session: Session, batch: Batch, release: StagedRelease) -> None:
+    """Refuse to go on with files that came to harm: those before can still be returned to.
+
+    Raises:
+        IntegrityError: A file is missing, torn or altered; names it.
+    """
+    ModelSnapshot.from_pointer(session.workspace.models, release.model_pointer).check()
+    state = StateSnapshot.from_pointer(session.workspace.state, release.state_pointer)
+    for head in state.heads:
+        state.load(head)
+    for bucket, _ in members_by_bucket(batch):
+        erasure_of(session, batch, bucket)
 
 
 def _checked_root(session: Session, batch: Batch) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mbd.database.batches import Batch, Batches
-from mbd.database.journal import STAGES, Journal, Request
-from mbd.errors import ArithmeticRefused, RefusedError
-from mbd.workflows.batch import Report, members_by_bucket
+from mbd.database.journal import CANCELLABLE, STAGES, Journal, Request
+from mbd.errors import ArithmeticRefused, IntegrityError, NotFoundError, RefusedError
+from mbd.workflows.batch import ERASING, Report, members_by_bucket
 from mbd.workflows.cancel import cancel_batch
 from mbd.workflows.papers import PAPERS
 from mbd.workflows.session import Session
@@ -49,11 +49,12 @@ def finish_batch(
         MbdError: A step failed; the requests stay open at the step before.
     """
     batch = _read(session, batch_id)
+    taken_up = True
     while batch.stage in STEPS and not batch.queued:
         if batch.stage == "suppressed":
             batch = _with_queued(session, batch)
-        _take(session, batch, _report(progress, note, batch))
-        batch = _read(session, batch_id)
+        _take(session, batch, _report(progress, note, batch, taken_up=taken_up))
+        batch, taken_up = _read(session, batch_id), False
     if batch.queued:
         return Finished((), 0.0)
     names = tuple(member.request_id for member in batch.members)
@@ -66,6 +67,12 @@ def finish_batch(
         _finish_papers(session, batch, members)
         progress(done, total)
     return Finished(names, seconds)
+
+
+def suppress_batch(session: Session, batch: Batch) -> None:
+    """Take the first step only, if it was not taken yet: the channels are off."""
+    if batch.stage == "received":
+        STEPS["received"](session, batch, Report(lambda done: None, lambda text: None))
 
 
 def _with_queued(session: Session, batch: Batch) -> Batch:
@@ -81,6 +88,9 @@ def _take(session: Session, batch: Batch, report: Report) -> None:
     """One shared step; what cannot be released as asked is given up."""
     try:
         STEPS[batch.stage](session, batch, report)
+    except (IntegrityError, NotFoundError) as error:
+        error.hint = error.hint or _way_out(batch)
+        raise
     except (ArithmeticRefused, RefusedError) as error:
         if batch.stage != "suppressed":
             raise
@@ -93,7 +103,15 @@ def _take(session: Session, batch: Batch, report: Report) -> None:
         ) from error
 
 
-def _report(progress: Progress, note: Note, batch: Batch) -> Report:
+def _way_out(batch: Batch) -> str:
+    """What to do about a file that is damaged, as far as the batch has come."""
+    mend = "put the file back, then run `mbd resume`"
+    if batch.stage not in CANCELLABLE or batch.detail.get(ERASING):
+        return mend
+    return f"{mend}; or give up: `mbd revoke --cancel {batch.members[0].request_id}`, ask again"
+
+
+def _report(progress: Progress, note: Note, batch: Batch, *, taken_up: bool) -> Report:
     total = _total(batch)
     done = STAGES.index(batch.stage) * len(batch.members)
     progress(done, total)
@@ -103,7 +121,7 @@ def _report(progress: Progress, note: Note, batch: Batch) -> Report:
         done += requests
         progress(done, total)
 
-    return Report(more, note)
+    return Report(more, note, taken_up)
 
 
 def _finish_papers(session: Session, batch: Batch, members: list[Request]) -> None:
