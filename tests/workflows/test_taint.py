@@ -11,7 +11,7 @@ is also shown that the design touches no value of a revocable person at all.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -40,11 +40,14 @@ from mbd.values import Cohort, availability_name, nonempty_subsets
 from mbd.workflows import design as design_module
 from mbd.workflows.design import Design, design_model
 from mbd.workflows.recipe import Recipe
+from mbd.workflows.retrain import Retrained
 from mbd.workflows.rows import learning_rows, prepare
-from mbd.workflows.snapshots import ReleasedHead, write_model
+from mbd.workflows.session import Session
+from mbd.workflows.snapshots import ModelSnapshot, ReleasedHead, derive_model, write_model
 from mbd.workflows.sums import contributions, sum_states
 from mbd.workspace.settings import HeadSettings, Settings
 from tests.model.builders import CLASSES, INFOS, SCORES, random_core, random_record, ranges
+from tests.workspaces import TrainedWorkspace, must_run, run_mbd
 
 RECORDS, SCHEMA = synthesise(users=10, records=100, seed=2)
 NAMES = SCHEMA.names
@@ -538,3 +541,54 @@ def test_stored_rows_of_a_head_do_not_move_with_a_channel_outside_it() -> None:
         for head, found in original("trained").rows.items():
             same = np.array_equal(found.v, rows[head].v) and np.array_equal(found.t, rows[head].t)
             assert same == (modality not in head.split("+")), head
+
+
+# ---- the check stands between an engine and its certificate
+
+
+def keep_a_head(old: ModelSnapshot, model_id: str, heads: Mapping[str, ReleasedHead]) -> Any:
+    return derive_model(old, model_id, {name: heads[name] for name in sorted(heads)[1:]})
+
+
+def touch_another(old: ModelSnapshot, model_id: str, heads: Mapping[str, ReleasedHead]) -> Any:
+    return derive_model(old, model_id, {**heads, "text": next(iter(heads.values()))})
+
+
+@pytest.mark.parametrize(
+    ("engine", "code"), [(keep_a_head, "taint.untouched"), (touch_another, "taint.changed")]
+)
+@pytest.mark.parametrize("method", ["surgical", "exact"])
+def test_a_careless_engine_gets_no_certificate_and_the_channel_stays_in_service(
+    trained_workspace: TrainedWorkspace, engine: Any, code: str, method: str
+) -> None:
+    before = trained_workspace.session().find_model()
+    request = ("--user", trained_workspace.revocable[0], "--modality", "audio")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mbd.workflows.staging.derive_model", engine)
+        ran = run_mbd(trained_workspace.root, "revoke", *request, "--method", method, "--json")
+
+    assert (ran.code, ran.json["error"]["code"]) == (1, code)
+    assert not list((trained_workspace.root / "certs").iterdir())
+    assert trained_workspace.session().find_model() == before
+    must_run(trained_workspace.root, "revoke", *request)
+
+
+def test_a_retraining_that_did_not_happen_gets_no_certificate(
+    trained_workspace: TrainedWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def idle(session: Session, folder: Path, **names: Any) -> Retrained:
+        return Retrained(
+            model_pointer=session.model().snapshot.to_pointer(),
+            state_pointer=session.state().to_pointer(),
+            policy_entry=99,
+            selected=tuple(session.model().policy.heads),
+        )
+
+    monkeypatch.setattr("mbd.workflows.retrain.stage_retraining", idle)
+    request = ("--user", trained_workspace.foundation[0], "--modality", "audio")
+
+    ran = run_mbd(trained_workspace.root, "revoke", *request, "--method", "retrain", "--json")
+
+    assert (ran.code, ran.json["error"]["code"]) == (1, "taint.untouched")
+    assert not list((trained_workspace.root / "certs").iterdir())
