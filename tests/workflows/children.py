@@ -18,6 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from mbd.database.journal import SHARED
 from mbd.workspace.files import storage_errors
 from tests.workspaces import Ran
 
@@ -76,6 +77,12 @@ def start_mbd(cwd: Path, *arguments: str, prelude: Prelude | None = None) -> Chi
 def child_mbd(cwd: Path, *arguments: str, prelude: Prelude | None = None) -> Ran:
     """Run a command in a process of its own, to its end."""
     return start_mbd(cwd, *arguments, prelude=prelude).wait()
+
+
+def table_of(stage: str) -> str:
+    """Where the step of a revocation is found by name that leaves a stage."""
+    shared = stage in SHARED[:-1]
+    return "mbd.workflows.steps.STEPS" if shared else "mbd.workflows.papers.PAPERS"
 
 
 def limit_files(size_bytes: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log2
 from pathlib import Path
@@ -19,13 +20,12 @@ import safetensors.numpy
 from mbd.canonical.digest import b64decode_strict
 from mbd.database.journal import Journal
 from mbd.deletion.check import check_head
-from mbd.deletion.plan import DeletionPlan
 from mbd.head.integers import Ints
 from mbd.head.long_integers import places_of
 from mbd.head.solve import residual, solve
 from mbd.head.state import HeadState
-from mbd.workflows.staging import subtract_subject
-from mbd.workflows.steps import plan_for
+from mbd.workflows.plans import count_rows, plan_request, removed_rows
+from mbd.workflows.staging import subtract
 from tests.workspaces import TrainedWorkspace, describe, must_run
 
 MODALITY = "audio"
@@ -42,8 +42,9 @@ KNOWN = tuple(
         rf"(certs|receipts)/\.?{_ID}\.json(\.partial)?",
         rf"models/{_ID}/(\.?policy\.json(\.partial)?|heads/{_HEADS})",
         rf"state/{_ID}/{_HEADS}",
+        r"data/\.?training\.json(\.partial)?",
         rf"data/(store|prepared/{_ID})/{_BUCKETS}",
-        rf"staging/{_ID}/\.?(erase|needles)\.json(\.partial)?",
+        rf"staging/{_ID}/\.?erase-\d{{6}}\.json(\.partial)?",
     )
 )
 
@@ -97,10 +98,15 @@ def revoke(user: str, *more: str) -> list[str]:
 
 def stage_of(workspace: TrainedWorkspace) -> str:
     """How far the one request is that is open; 'completed' if none is."""
-    with workspace.session().database.read() as connection:
-        found = Journal(connection).open_requests()
+    found = stages_of(workspace)
     assert len(found) <= 1
-    return found[0].stage if found else "completed"
+    return found[0] if found else "completed"
+
+
+def stages_of(workspace: TrainedWorkspace) -> list[str]:
+    """How far every request is that is open."""
+    with workspace.session().database.read() as connection:
+        return [request.stage for request in Journal(connection).open_requests()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,23 +119,23 @@ class Optimum:
 
 @dataclass(frozen=True, eq=False)
 class Secrets:
-    """Optima of every head with the subject's channel and without it."""
+    """Optima of every head with the subjects' channel and without it."""
 
     before: dict[str, Optimum]
     after: dict[str, Optimum]
 
 
-def secrets_of(workspace: TrainedWorkspace, user: str) -> Secrets:
-    """Computed here, in memory, from the workspace as it is before the request."""
+def secrets_of(workspace: TrainedWorkspace, *users: str) -> Secrets:
+    """Computed here, in memory, from the workspace as it is before the requests."""
     session = workspace.session()
-    model, state = session.model(), session.state()
-    decided: DeletionPlan = plan_for(
-        session, model, {"subject": user, "modalities": [MODALITY], "method": "auto"}
-    )
+    model, state, schema = session.model(), session.state(), session.store().schema
+    prepared = session.prepared(model.policy.training_id)
+    counts = count_rows(prepared, users)
+    details = [{"subject": user, "modalities": [MODALITY]} for user in users]
+    plans = [plan_request(model, schema, detail, counts, "auto") for detail in details]
     held = {name: state.load(name) for name in model.policy.heads}
-    rows = session.prepared(model.policy.training_id).rows_of(user)
-    selected = {name: held[name] for name in decided.selected}
-    after = subtract_subject(model.policy, selected, rows, decided)
+    selected = {name: held[name] for decided in plans for name in decided.selected}
+    after, _ = subtract(model.policy, selected, removed_rows(prepared, details))
 
     def optima(states: dict[str, HeadState]) -> dict[str, Optimum]:
         heads = model.policy.heads
@@ -216,26 +222,54 @@ def _pieces(numbers: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> Iterato
 
 def assert_finished_once(workspace: TrainedWorkspace, user: str, *, attempts: int = 1) -> Any:
     """One certificate, one entry, everything in its place; the certificate's statement."""
+    (stated,) = assert_finished(workspace, [user], attempts=attempts)
+    return stated
+
+
+def assert_finished(
+    workspace: TrainedWorkspace,
+    users: Sequence[str],
+    *,
+    attempts: int = 1,
+    cancelled: int = 0,
+) -> list[Any]:
+    """A certificate and an entry each, one release for all, everything in its place.
+
+    Args:
+        workspace: Where nothing else was revoked.
+        users: Who revoked the one channel.
+        attempts: How often noise was drawn, which every certificate must state.
+        cancelled: How many requests were given up.
+
+    Returns:
+        What the certificates state, oldest first.
+    """
     root = workspace.root
     bundles, receipts = sorted((root / "certs").iterdir()), sorted((root / "receipts").iterdir())
     assert [path.name for path in bundles] == [path.name for path in receipts]
-    assert len(bundles) == 1
+    assert len(bundles) == len(users)
     entries = must_run(root, "ledger", "list", "--json").json["entries"]
-    assert sum(entry["type"] == "certificate" for entry in entries) == 1
-    assert sum(entry["type"] == "attempt" for entry in entries) == attempts
+    count = Counter(entry["type"] for entry in entries)
+    assert (count["certificate"], count["attempt"]) == (len(users), attempts)
+    assert count["cancel"] == cancelled
     assert must_run(root, "ledger", "check", "--json").json["ok"]
-    verified = must_run(root, "verify", str(bundles[0]), "--receipt", str(receipts[0]), "--json")
-    assert verified.json["exitCode"] == 0
+    for bundle, receipt in zip(bundles, receipts, strict=True):
+        ran = must_run(root, "verify", str(bundle), "--receipt", str(receipt), "--json")
+        assert ran.json["exitCode"] == 0
     assert must_run(root, "state", "check", "--json").json["equal"]
-    assert_nothing_left(workspace, user)
-    statement = json.loads(
-        b64decode_strict(json.loads(bundles[0].read_bytes())["envelope"]["payload"])
-    )
-    assert statement["predicate"]["guarantee"]["attempts"] == attempts
-    return statement["predicate"]
+    assert_nothing_left(workspace, *users)
+    stated = [predicate_of(bundle) for bundle in bundles]
+    assert [one["guarantee"]["attempts"] for one in stated] == [attempts] * len(users)
+    return stated
 
 
-def assert_nothing_left(workspace: TrainedWorkspace, user: str) -> None:
+def predicate_of(bundle: Path) -> Any:
+    """What a certificate states."""
+    envelope = json.loads(bundle.read_bytes())["envelope"]
+    return json.loads(b64decode_strict(envelope["payload"]))["predicate"]
+
+
+def assert_nothing_left(workspace: TrainedWorkspace, *users: str) -> None:
     """No folder but those in force, no channel in the store, no detail in a database."""
     root, session = workspace.root, workspace.session()
     model, state = session.model(), session.state()
@@ -246,10 +280,13 @@ def assert_nothing_left(workspace: TrainedWorkspace, user: str) -> None:
     ]
     assert list((root / "staging").iterdir()) == []
     store = session.store()
-    assert all(value is None for value in store.read(subjects=[user]).x[MODALITY])
-    rows = session.prepared(model.policy.training_id).rows_of(user)
-    assert not any(MODALITY in head for head in rows)
+    assert all(value is None for value in store.read(subjects=users).x[MODALITY])
+    prepared = session.prepared(model.policy.training_id)
+    for user in users:
+        assert not any(MODALITY in head for head in prepared.rows_of(user))
     in_force = {path.name for path in store.files()}
     assert {path.name for path in (root / "data" / "store").iterdir()} == in_force
     for path in root.glob("*.db*"):
-        assert b"modelAfter" not in path.read_bytes(), f"{path} still holds the request"
+        content = path.read_bytes()
+        for kept in (b"modelAfter", b'"subject"'):
+            assert kept not in content, f"{path} still holds a request"

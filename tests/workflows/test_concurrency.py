@@ -12,7 +12,7 @@ from mbd.errors import IntegrityError
 from mbd.workflows.model import ServedModel, serving
 from mbd.workflows.predict import predict_record
 from mbd.workspace.layout import open_workspace
-from tests.workflows.children import child_mbd, die_before, sleep_before, start_mbd
+from tests.workflows.children import child_mbd, die_before, sleep_before, start_mbd, table_of
 from tests.workflows.disk import (
     MODALITY,
     assert_finished_once,
@@ -22,14 +22,14 @@ from tests.workflows.disk import (
 )
 from tests.workspaces import TrainedWorkspace, must_run, run_mbd
 
-STEPS = "mbd.workflows.steps"
+STAGE = "mbd.workflows.stage"
 
 
 def test_two_revocations_at_once_take_turns_and_both_finish(
     trained_workspace: TrainedWorkspace,
 ) -> None:
     root, users = trained_workspace.root, trained_workspace.revocable[:2]
-    slow = partial(sleep_before, STEPS, "_count_attempt", seconds=0.5)
+    slow = partial(sleep_before, STAGE, "_count_attempt", seconds=0.5)
     children = [start_mbd(root, *revoke(user), prelude=slow) for user in users]
     done = [child.wait() for child in children]
     assert [ran.code for ran in done] == [0, 0], [ran.err for ran in done]
@@ -84,7 +84,7 @@ def test_a_reader_goes_on_during_a_revocation_and_does_not_use_the_channel(
     root, user = trained_workspace.root, trained_workspace.revocable[0]
     shown = must_run(root, "data", "show", "--user", user, "--json").json["records"]
     record = next(r["record"] for r in shown if set(r["available"]) > {MODALITY})
-    slow = partial(sleep_before, f"{STEPS}.STEPS", step, seconds=1.5)
+    slow = partial(sleep_before, table_of(step), step, seconds=1.5)
     child = start_mbd(root, *revoke(user), prelude=slow)
     _wait_for(trained_workspace, step)
 
@@ -151,7 +151,7 @@ def test_a_writer_that_waits_too_long_is_told_to_try_again(
     trained_workspace: TrainedWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, (one, two) = trained_workspace.root, trained_workspace.revocable[:2]
-    slow = partial(sleep_before, f"{STEPS}.STEPS", "staged", seconds=1.5)
+    slow = partial(sleep_before, table_of("staged"), "staged", seconds=1.5)
     child = start_mbd(root, *revoke(one), prelude=slow)
     _wait_for(trained_workspace, "staged")
     monkeypatch.setattr(
@@ -164,7 +164,7 @@ def test_a_writer_that_waits_too_long_is_told_to_try_again(
 
 def test_the_lock_of_a_killed_writer_is_free(trained_workspace: TrainedWorkspace) -> None:
     root, user = trained_workspace.root, trained_workspace.revocable[0]
-    child_mbd(root, *revoke(user), prelude=partial(die_before, STEPS, "_count_attempt"))
+    child_mbd(root, *revoke(user), prelude=partial(die_before, STAGE, "_count_attempt"))
     assert (open_workspace(root).lock_file).exists()
     started = time.monotonic()
     must_run(root, "resume")

@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from mbd.database.journal import STAGES
-from tests.workflows.children import KILLED, Prelude, child_mbd, die_after, die_before
+from mbd.database.journal import SHARED, STAGES
+from tests.workflows.children import (
+    KILLED,
+    Prelude,
+    child_mbd,
+    die_after,
+    die_before,
+    table_of,
+)
 from tests.workflows.disk import (
     assert_finished_once,
     assert_nothing_unnoised,
@@ -22,6 +29,9 @@ from tests.workflows.disk import (
 from tests.workspaces import TrainedWorkspace, must_run, run_mbd
 
 STEPS = "mbd.workflows.steps"
+STAGE = "mbd.workflows.stage"
+PAPERS = "mbd.workflows.papers"
+BATCHES = "mbd.database.batches.Batches"
 JOURNAL = "mbd.database.journal.Journal"
 REDRAWN = 2  # attempts, where the kill came after an attempt was counted and before its record
 
@@ -39,12 +49,13 @@ class Moment:
 
 
 def _recorded(stage: str, reached: str) -> Moment:
-    kill = partial(die_after, f"{STEPS}.STEPS", stage)
+    kill = partial(die_after, table_of(stage), stage)
     return Moment(f"{reached} recorded", kill, reached)
 
 
 def _unrecorded(stage: str, reached: str) -> Moment:
-    kill = partial(die_before, JOURNAL, "advance", only=reached)
+    owner = BATCHES if reached in SHARED else JOURNAL
+    kill = partial(die_before, owner, "advance", only=reached)
     attempts = REDRAWN if reached == "staged" else 1
     return Moment(f"{reached} done, not recorded", kill, stage, attempts)
 
@@ -61,28 +72,28 @@ BOUNDARIES = [
         for make in (_unrecorded, _recorded)
     ),
     Moment("completed, not recorded", partial(die_before, JOURNAL, "complete"), "logged"),
-    Moment("completed recorded", partial(die_after, STEPS, "_complete"), "completed"),
+    Moment("completed recorded", partial(die_after, f"{PAPERS}.PAPERS", "logged"), "completed"),
 ]
 
 INSIDE = [
     _inside("list of what to erase written", "suppressed",
-            partial(die_before, STEPS, "stage_release")),
+            partial(die_before, STAGE, "stage_release")),
     _inside("state written, nothing drawn", "suppressed",
-            partial(die_before, STEPS, "_count_attempt")),
+            partial(die_before, STAGE, "_count_attempt")),
     _inside("attempt counted, nothing drawn", "suppressed",
-            partial(die_after, STEPS, "_count_attempt"), REDRAWN),
+            partial(die_after, STAGE, "_count_attempt"), REDRAWN),
     _inside("noise drawn, no head written", "suppressed",
             partial(die_before, "mbd.workflows.staging", "derive_model"), REDRAWN),
     _inside("records erased, rows not", "activated",
             partial(die_before, "mbd.data.erasure", "_erase_rows")),
     _inside("old model removed, old state not", "activated",
-            partial(die_before, STEPS, "remove_folder", call=3)),
+            partial(die_before, STEPS, "remove_folder", call=2)),
     _inside("published, no bundle", "logged",
             partial(die_before, "mbd.ledger.log.Log", "proof_bundle")),
     _inside("bundle, no receipt", "logged",
-            partial(die_after, STEPS, "write_atomically", call=2)),
+            partial(die_after, PAPERS, "write_atomically", call=1)),
     _inside("receipt, no salts", "logged",
-            partial(die_before, "mbd.database.secrets.Secrets", "put_salts")),
+            partial(die_before, "mbd.database.secrets.Secrets", "put_all_salts")),
     _inside("completed, write-ahead log not emptied", "completed",
             partial(die_before, "mbd.database.engine.Database", "truncating_checkpoint", call=2)),
 ]  # fmt: skip
@@ -155,7 +166,7 @@ def test_a_release_that_is_lost_twice_counts_three_attempts(
     trained_workspace: TrainedWorkspace,
 ) -> None:
     root, user = trained_workspace.root, trained_workspace.revocable[0]
-    lost = partial(die_before, JOURNAL, "advance", only="staged")
+    lost = partial(die_before, BATCHES, "advance", only="staged")
     assert child_mbd(root, *revoke(user), prelude=lost).code == KILLED
     assert child_mbd(root, "resume", prelude=lost).code == KILLED
     (done,) = must_run(root, "resume", "--json").json["finished"]

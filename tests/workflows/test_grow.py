@@ -16,7 +16,8 @@ from mbd.errors import ConflictError, NotFoundError, RefusedError
 from mbd.workflows.consent import grant_consent
 from mbd.workflows.grow import add_data
 from mbd.workflows.opening import open_session
-from mbd.workflows.revoke import RevocationRequest, revoke_modality
+from mbd.workflows.resolve import RevocationRequest
+from mbd.workflows.revoke import revoke_modality
 from mbd.workflows.snapshots import derive_model
 from mbd.workflows.state_check import check_state
 from mbd.workspace.layout import open_workspace
@@ -350,7 +351,9 @@ def test_any_sequence_of_additions_revocations_and_grants_leaves_the_state_from_
                 elif action == "revoke" and user in {
                     owner for (_, m), owner in kept.items() if m == modality
                 }:
-                    revoke_modality(session, RevocationRequest(subject=user, modality=modality))
+                    revoke_modality(
+                        session, RevocationRequest(subject=user, modalities=(modality,))
+                    )
                     off.add((user, modality))
                     kept = {k: w for k, w in kept.items() if (w, k[1]) != (user, modality)}
                 held = session.store().read(subjects=users)

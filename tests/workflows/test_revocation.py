@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mbd.workflows.opening import open_session
-from mbd.workflows.revoke import RevocationRequest, revoke_modality
+from mbd.workflows.resolve import RevocationRequest, Terms
+from mbd.workflows.revoke import revoke_modality
 from mbd.workflows.state_check import check_state
 from mbd.workspace.layout import open_workspace
 from tests.workspaces import TrainedWorkspace, must_run, run_mbd
@@ -130,7 +131,7 @@ def test_any_sequence_of_revocations_leaves_the_state_of_the_retained_rows(
             for modality in order:
                 user = data.draw(st.sampled_from(found.revocable))
                 method = data.draw(st.sampled_from(["surgical", "exact"]))
-                request = RevocationRequest(subject=user, modality=modality, method=method)
-                revoke_modality(session, request)
+                request = RevocationRequest(subject=user, modalities=(modality,))
+                revoke_modality(session, request, Terms(method=method))
                 checked = check_state(session)
                 assert checked.ok, checked.findings
