@@ -75,6 +75,14 @@ def test_hits_among_many_are_those_of_the_slow_loop(count, length, values, seed)
     assert NeedleIndex({"": some}).hits(content) == {one for one in some if one in content}
 
 
+def test_needles_that_begin_alike_are_told_apart():
+    some = [b"01234567", b"01234567....", b"01234567....----", b"....01234567", b"01234567!..."]
+    index = NeedleIndex({"": some})
+
+    for content in (*some, b"?01234567", b"01234567...."[:-1], b"01234567....---"):
+        assert index.hits(content) == {one for one in some if one in content}
+
+
 def test_each_kind_of_a_needle_is_named():
     index = NeedleIndex(
         {"a": [b"0123456789"], "b": [b"0123456789", b"abcdefgh"], "c": [b"zzzzzzzz"]}
