@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbd.deletion import surgical
+from mbd.deletion.check import check_head
 from mbd.deletion.exact import exact_update, refuse_unchanged, subtract_rows
 from mbd.deletion.parameters import head_parameters
 from mbd.deletion.release import certified_release, release
 from mbd.deletion.surgical import Rounded, surgical_update
 from mbd.errors import ArithmeticRefused
-from mbd.head.solve import residual_bound
-from mbd.head.state import contribution
+from mbd.head.solve import residual_bound, solve, solve_within
+from mbd.head.state import HeadState, contribution
 from tests.deletion.heads import DELTA, OUTPUTS, WIDTH, data, policy, state_of
 
 HEAD = policy()
@@ -40,17 +41,48 @@ def test_any_sequence_of_deletions_ends_where_the_retained_rows_start(order, cou
     assert (exact == exact_update(scratch, HEAD.scale, HEAD.grid)).all()
 
 
-def test_an_accepted_update_has_a_proved_residual():
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_whatever_ran_the_residual_is_proved_and_the_head_on_the_grid(monkeypatch, precision):
+    """The certificate names a tolerance, not a method."""
+    monkeypatch.setattr(surgical, "cheaper_precision", lambda *_: precision)
     state = state_of()
 
     rounded = surgical_update(state, HEAD.scale, tolerance=PARAMETERS.tolerance, grid=HEAD.grid)
 
     bound = residual_bound(state, HEAD.scale, rounded.weights, HEAD.grid)
     assert bound <= PARAMETERS.tolerance
+    assert rounded.weights.dtype == np.int64
+    distance = np.linalg.norm((rounded.weights - solve(state, HEAD.scale, HEAD.grid)) * HEAD.grid)
+    assert distance <= PARAMETERS.sensitivity / 2 * (1 + 1e-9)
+
+
+def test_releases_of_either_precision_are_the_optimum_with_noise_of_the_stated_sigma(monkeypatch):
+    state = state_of()
+    for precision in ("single", "double"):
+        monkeypatch.setattr(surgical, "cheaper_precision", lambda *_, used=precision: used)
+        for _ in range(5):
+            weights = certified_release(state, HEAD.scale, PARAMETERS)
+            checked = check_head(state, HEAD.scale, weights, grid=HEAD.grid, sigma=HEAD.sigma)
+            assert checked.passed
+
+
+def test_what_one_precision_does_not_reach_another_does(monkeypatch):
+    """Nearly collinear rows, counted often: in single precision there is no factor."""
+    q = (20_000 + np.arange(40 * WIDTH) % 7).astype(np.int16).reshape(40, WIDTH)
+    once = contribution(q, data(40)[1])
+    state = HeadState(1000 * once.gram, 1000 * once.cross, 1000 * once.rows)
+    ill, grid, tolerance = replace(HEAD.scale, strong_convexity=0.01), 2.0**-48, 1e-3
+    monkeypatch.setattr(surgical, "cheaper_precision", lambda *_: "single")
+    assert solve_within(state, ill, grid, tolerance, "single") is None
+
+    rounded = surgical_update(state, ill, tolerance=tolerance, grid=grid)
+
+    assert residual_bound(state, ill, rounded.weights, grid) <= tolerance
 
 
 def test_a_tolerance_out_of_reach_releases_nothing_under_another_name(monkeypatch):
     """Failure 3 of the design: falling back to another method under the same name."""
+    monkeypatch.setattr(surgical, "solve_within", lambda *_: None)
     monkeypatch.setattr(surgical, "solve", lambda *_: np.zeros((WIDTH, OUTPUTS), np.int64))
 
     with pytest.raises(ArithmeticRefused) as refusal:

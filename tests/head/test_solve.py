@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbd.errors import ArithmeticRefused, UsageError
-from mbd.head.solve import HeadScale, residual_bound, solve
+from mbd.head.long_integers import places_of
+from mbd.head.solve import HeadScale, residual, residual_bound, solve, solve_within
 from mbd.head.state import HeadState, contribution
 from tests.head.rows import rows, scale
 
@@ -116,6 +117,66 @@ def test_the_bound_on_an_ill_conditioned_state(repeats):
         bound = Fraction(residual_bound(state, units, weights + shift, 2.0**-40))
         squared = exact_norm_squared(state, units, weights + shift, 2.0**-40)
         assert squared <= bound**2 <= squared * Fraction(1 + 2**-40)
+
+
+def ten_million_rows(width: int, *, rank: int, seed: int = 0) -> HeadState:
+    """A state of few different rows, counted millions of times: G has their rank."""
+    rng = np.random.default_rng(seed)
+    q = rng.integers(-(2**15), 2**15, (rank, width)).astype(np.int16)
+    t = rng.integers(-(2**13), 2**13, (rank, 2)).astype(np.int32)
+    once, repeats = contribution(q, t), 10_000_000 // rank
+    return HeadState(once.gram * repeats, once.cross * repeats, rank * repeats)
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+@pytest.mark.parametrize("rank", [1, 3, 12])
+@pytest.mark.parametrize("convexity", [1e-3, 1.0, 1e6])
+def test_what_is_accepted_is_within_the_tolerance_however_ill_conditioned(
+    precision, rank, convexity
+):
+    """1e7 rows whose matrix has no full rank: lambda alone makes it definite."""
+    state = ten_million_rows(12, rank=rank)
+    units = HeadScale(feature_bits=14, target_bits=12, strong_convexity=convexity)
+    grid, accepted = 2.0**-40, 0
+    for tolerance in (1e-3, 1.0, 1e3):
+        weights = solve_within(state, units, grid, tolerance, precision)
+        if weights is not None:
+            accepted += 1
+            exact = exact_norm_squared(state, units, weights, grid)
+            assert exact <= Fraction(tolerance) ** 2
+            assert exact <= Fraction(residual_bound(state, units, weights, grid)) ** 2
+
+    assert accepted or (precision, convexity) != ("double", 1e6)
+
+
+@pytest.mark.slow
+def test_the_bound_at_full_width_of_ten_million_rows():
+    """d = 4096: rows of the residual, drawn at random, against Python integers."""
+    width, grid = 4096, 2.0**-44
+    state = ten_million_rows(width, rank=50)
+    units = HeadScale(feature_bits=14, target_bits=12, strong_convexity=0.3)
+    weights = np.random.default_rng(1).integers(-(2**50), 2**50, (width, 2))
+
+    left = residual(state, units, places_of(weights), -44)
+
+    unit = Fraction(2) ** left.exponent
+    for row in (0, 1, 2047, 4095):
+        for k in range(2):
+            product = sum(
+                int(x) * int(w) for x, w in zip(state.gram[row], weights[:, k], strict=True)
+            )
+            exact = Fraction(units.b) * int(state.cross[row, k]) - Fraction(grid) * (
+                Fraction(units.a) * product
+                + Fraction(units.strong_convexity) * int(weights[row, k])
+            )
+            found = sum(int(d) << (20 * i) for i, d in enumerate(left.places[:, row, k]))
+            assert found * unit == exact
+    norm_squared = sum(
+        sum(int(d) << (20 * i) for i, d in enumerate(digits)) ** 2
+        for digits in left.places.reshape(len(left.places), -1).T
+    )
+    bound = Fraction(residual_bound(state, units, weights, grid))
+    assert norm_squared * unit**2 <= bound**2 <= norm_squared * unit**2 * (1 + Fraction(1, 2**45))
 
 
 def test_no_head_is_further_from_the_optimum_than_residual_over_lambda():
