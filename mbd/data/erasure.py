@@ -8,21 +8,18 @@ Every step can be repeated: killed at any instant and run again, it ends in the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mbd.canonical.items import Item, root_of_items
 from mbd.canonical.json import dumps, loads_strict
-from mbd.data.columns import sequence_bytes
-from mbd.data.items import items_of
 from mbd.data.needles import Needles
 from mbd.data.pieces import held_by, pieces_of
 from mbd.data.prepared import PreparedRows, PreparedStore
-from mbd.data.records import Records
+from mbd.data.shares import Share, Takers, share_records, share_rows
 from mbd.data.store import Store
 from mbd.errors import DataError, IntegrityError, NotFoundError
-from mbd.values import parse_availability
 from mbd.workspace.files import storage_errors, write_atomically
 
 _FILE_BYTES = 1 << 30
@@ -161,13 +158,13 @@ def plan_bucket(
         raise DataError("a request is there twice", field="request")
     if any(store.bucket_of(one.subject) != bucket for one in wanted):
         raise DataError(f"a subject does not belong to bucket {bucket}", field="subject")
-    takers = _Takers(wanted)
-    taken = [_Taken() for _ in wanted]
-    staying = _Taken()
-    _share_records(store.read_bucket(bucket), takers, taken, staying)
+    takers = Takers((one.subject, one.modalities) for one in wanted)
+    taken = [Share() for _ in wanted]
+    staying = Share()
+    share_records(store.read_bucket(bucket), takers, taken, staying)
     for one in prepared:
         for rows in _held_rows(one, {asked.subject for asked in wanted}):
-            _share_rows(rows, takers, taken, staying)
+            share_rows(rows, takers, taken, staying)
     return BucketErasure(
         bucket=bucket,
         plans=_plans(wanted, taken, staying),
@@ -176,88 +173,14 @@ def plan_bucket(
     )
 
 
-class _Takers:
-    """Which request takes a channel or a row: the first, in order, that asks for it."""
-
-    def __init__(self, wanted: Sequence[Erasing | ErasePlan]) -> None:
-        self._channels: dict[tuple[str, str], int] = {}
-        for number, one in enumerate(wanted):
-            for modality in one.modalities:
-                self._channels.setdefault((one.subject, modality), number)
-
-    def of_channel(self, subject: str, modality: str) -> int | None:
-        return self._channels.get((subject, modality))
-
-    def of_row(self, subject: str, head: str) -> int | None:
-        asked = (self.of_channel(subject, name) for name in parse_availability(head))
-        return min((number for number in asked if number is not None), default=None)
-
-    def left(self, head: str, rows: PreparedRows) -> PreparedRows:
-        """The rows of one head that nobody takes."""
-        return rows.where(lambda subject: self.of_row(subject, head) is None)
-
-
-@dataclass
-class _Taken:
-    """What one request takes, or what stays, as it is met."""
-
-    touched: list[str] = field(default_factory=list)
-    vanishing: list[str] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
-    features: list[bytes] = field(default_factory=list)
-    """Stored bytes of sequences."""
-    rows: dict[str, int] = field(default_factory=dict)
-    inputs: list[bytes] = field(default_factory=list)
-    """Stored bytes of the inputs of prepared rows."""
-
-
-def _share_records(
-    held: Records, takers: _Takers, taken: Sequence[_Taken], staying: _Taken
-) -> None:
-    """Give every sequence to the request that takes it, or to what stays."""
-
-    def owner(subject: str, modality: str) -> _Taken:
-        number = takers.of_channel(subject, modality)
-        return staying if number is None else taken[number]
-
-    for item in items_of(held):
-        owner(item.subject, item.modality).items.append(item)
-    for name, column in held.x.items():
-        for subject, value in zip(held.subjects, column, strict=True):
-            if value is not None:
-                owner(subject, name).features.append(sequence_bytes(value))
-    for index, (record_id, subject) in enumerate(zip(held.record_ids, held.subjects, strict=True)):
-        numbers = {takers.of_channel(subject, name) for name in held.availability(index)}
-        steps = sorted(number for number in numbers if number is not None)
-        last = None if None in numbers or not steps else steps[-1]
-        for number in steps:
-            ends = taken[number].vanishing if number == last else taken[number].touched
-            ends.append(record_id)
-
-
 def _held_rows(prepared: PreparedStore, subjects: set[str]) -> Iterator[dict[str, PreparedRows]]:
     """Rows by head of every bucket that these people are in: one, if the stores are alike."""
     for bucket in sorted({prepared.bucket_of(subject) for subject in subjects}):
         yield prepared.read_bucket(bucket)
 
 
-def _share_rows(
-    held: dict[str, PreparedRows], takers: _Takers, taken: Sequence[_Taken], staying: _Taken
-) -> None:
-    """Give every row to the request that takes it, or to what stays."""
-    for head, rows in held.items():
-        number_of = {subject: takers.of_row(subject, head) for subject in set(rows.subjects)}
-        content = rows.v.astype("<i2", copy=False).tobytes()
-        width = 2 * rows.v.shape[1]
-        for index, subject in enumerate(rows.subjects):
-            number = number_of[subject]
-            owner = staying if number is None else taken[number]
-            owner.inputs.append(content[index * width : (index + 1) * width])
-            owner.rows[head] = owner.rows.get(head, 0) + 1
-
-
 def _plans(
-    wanted: Sequence[Erasing], taken: Sequence[_Taken], staying: _Taken
+    wanted: Sequence[Erasing], taken: Sequence[Share], staying: Share
 ) -> tuple[ErasePlan, ...]:
     features = [dict.fromkeys(pieces_of(one.features)) for one in taken]
     inputs = [dict.fromkeys(pieces_of(one.inputs)) for one in taken]
@@ -332,7 +255,7 @@ def _erase_records(store: Store, planned: BucketErasure) -> None:
 
 
 def _erase_rows(prepared: PreparedStore, planned: BucketErasure) -> None:
-    takers = _Takers(planned.plans)
+    takers = Takers((one.subject, one.modalities) for one in planned.plans)
     kept: dict[int, dict[str, PreparedRows]] = {}
     for bucket in sorted({prepared.bucket_of(one.subject) for one in planned.plans}):
         held = prepared.read_bucket(bucket)
