@@ -7,6 +7,7 @@ per size ever; whoever is killed between the two leaves an unpublished entry tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,18 +81,25 @@ class Log:
             IntegrityError: `body` is not what the entry binds, or the database is older than
                 what was signed (`log.rolled_back`).
         """
-        if body is not None:
-            check_body(entry, body)
-        index = log_size(connection, lock=True)
-        self._refuse_rollback(connection, index)
-        _store_entry(connection, index, entry, labels or Labels())
-        if body is not None:
-            connection.execute(insert(tables.body).values(entry_index=index, content=body))
-        nodes = completed_nodes(index, entry.leaf_hash(), node_reader(connection))
-        rows = [{"level": level, "node_index": at, "hash": digest} for level, at, digest in nodes]
-        connection.execute(insert(tables.node), rows)
-        connection.execute(update(tables.head).values(size=index + 1))
+        (index,) = self.append_all(connection, [(entry, body, labels or Labels())])
         return index
+
+    def append_all(
+        self, connection: Connection, entries: Iterable[tuple[Entry, bytes | None, Labels]]
+    ) -> list[int]:
+        """Add entries with their bodies and labels, in order; as `append`, which see.
+
+        Returns:
+            Their indices.
+        """
+        size = log_size(connection, lock=True)
+        self._refuse_rollback(connection, size)
+        first = size
+        for entry, body, labels in entries:
+            _store(connection, size, entry, body, labels)
+            size += 1
+        connection.execute(update(tables.head).values(size=size))
+        return list(range(first, size))
 
     def publish(self) -> str:
         """Sign the log as it is, unless that was done; call after the commit.
@@ -154,20 +162,24 @@ class Log:
             TemporaryError: No checkpoint covers it yet: publish first.
             IntegrityError: The stored tree is altered, so that the proof would not hold.
         """
+        (proof,) = self.proof_bundles([index])
+        return proof
+
+    def proof_bundles(self, indices: Iterable[int]) -> list[str]:
+        """The same for several entries, read at one moment."""
         with self.database.read() as connection:
-            if not 0 <= index < log_size(connection):
-                raise NotFoundError(f"the ledger has no entry {index}", code="log.not_found")
-            note = latest_note(connection, above=index)
-            if note is None:
-                raise TemporaryError(
-                    f"entry {index} is not covered by a checkpoint yet",
-                    code="log.unpublished",
-                    hint="run `mbd resume`",
-                )
-            head, read = self._open(note), node_reader(connection)
-            hashes = inclusion_proof(read, index, head.size)
-            verify_inclusion(read(0, index), index, head.size, hashes, head.root)
-        return TlogProof(index, tuple(hashes), note).text
+            size, read = log_size(connection), node_reader(connection)
+            heads: dict[str, Checkpoint] = {}
+            proofs = []
+            for index in indices:
+                note = _covering(connection, index, size)
+                if note not in heads:
+                    heads[note] = self._open(note)
+                head = heads[note]
+                hashes = inclusion_proof(read, index, head.size)
+                verify_inclusion(read(0, index), index, head.size, hashes, head.root)
+                proofs.append(TlogProof(index, tuple(hashes), note).text)
+        return proofs
 
     def _keep(self, connection: Connection, note: str, size: int) -> str:
         """Remember a note outside the database first: nobody may see one that can be forgotten."""
@@ -198,6 +210,34 @@ class Log:
                 code="log.checkpoint",
                 hint=f"it is in the database or in {self.memory.path}",
             ) from error
+
+
+def _covering(connection: Connection, index: int, size: int) -> str:
+    """The newest checkpoint, which has to cover an entry."""
+    if not 0 <= index < size:
+        raise NotFoundError(f"the ledger has no entry {index}", code="log.not_found")
+    note = latest_note(connection, above=index)
+    if note is None:
+        raise TemporaryError(
+            f"entry {index} is not covered by a checkpoint yet",
+            code="log.unpublished",
+            hint="run `mbd resume`",
+        )
+    return note
+
+
+def _store(
+    connection: Connection, index: int, entry: Entry, body: bytes | None, labels: Labels
+) -> None:
+    """Entry, body, and the nodes that the entry completes."""
+    if body is not None:
+        check_body(entry, body)
+    _store_entry(connection, index, entry, labels)
+    if body is not None:
+        connection.execute(insert(tables.body).values(entry_index=index, content=body))
+    nodes = completed_nodes(index, entry.leaf_hash(), node_reader(connection))
+    rows = [{"level": level, "node_index": at, "hash": digest} for level, at, digest in nodes]
+    connection.execute(insert(tables.node), rows)
 
 
 def _store_entry(connection: Connection, index: int, entry: Entry, labels: Labels) -> None:

@@ -79,6 +79,7 @@ def share(rho: float, parts: int) -> float:
     return positive(down(Fraction(positive(rho, "rho")) / parts), "rho")
 
 
+@lru_cache(maxsize=64, typed=True)  # the certificates of a batch ask for the same one
 def epsilon_of(rho: float, delta: float) -> float:
     """The epsilon that rho-zCDP grants at `delta`, rounded up.
 

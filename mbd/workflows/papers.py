@@ -8,9 +8,10 @@ which its request leaves its step; the list of what was erased is destroyed last
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from mbd.canonical.json import dumps
 from mbd.certificate.bundle import Bundle
@@ -18,7 +19,7 @@ from mbd.certificate.scope import out_of_scope
 from mbd.database.batches import Batch, Batches
 from mbd.database.journal import Journal, Request
 from mbd.errors import IntegrityError
-from mbd.ledger.entry import signed_entry
+from mbd.ledger.entry import Entry, signed_entry
 from mbd.ledger.log import Labels
 from mbd.ledger.queries import find_entry
 from mbd.values import DeletionOutcome
@@ -36,7 +37,7 @@ from mbd.workflows.certify import (
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, remove_folder
 from mbd.workflows.staging import StagedRelease
-from mbd.workspace.files import remove_file, write_atomically
+from mbd.workspace.files import remove_file, write_all_atomically
 
 
 def sign(session: Session, batch: Batch, members: Sequence[Request]) -> None:
@@ -49,13 +50,13 @@ def sign(session: Session, batch: Batch, members: Sequence[Request]) -> None:
         delta=batch.detail["delta"],
         now=datetime.now(UTC),
     )
-    signed = {}
+    signed, shared = {}, SharedOutcome.of(session, batch)
     for member in members:
         erased = planned.plan_of(member.request_id)
         signed[member.request_id] = sign_certificate(
             session,
             member,
-            outcome_of(session, batch, member),
+            shared.of_member(member),
             Erased(erased.items, erased.vanishing, erased.needles),
             issuing,
         )
@@ -72,22 +73,10 @@ def sign(session: Session, batch: Batch, members: Sequence[Request]) -> None:
 def log(session: Session, batch: Batch, members: Sequence[Request]) -> None:
     """The certificates' ledger entries and the requests' step commit together."""
     now = datetime.now(UTC)
+    entries = [_entry(member, now) for member in members]
     with session.database.transaction() as connection:
-        for member in members:
-            detail = detail_of(member)
-            envelope = stored_envelope(detail)
-            entry = signed_entry(
-                "certificate",
-                now,
-                envelope.signed_bytes(),
-                [signature.value for signature in envelope.signatures],
-            )
-            labels = Labels(
-                guarantee_class=detail["class"],
-                modalities=tuple(detail["modalities"]),
-                certificate_id=member.certificate_id,
-            )
-            index = session.log.append(connection, entry, dumps(envelope.to_json()), labels)
+        indices = session.log.append_all(connection, entries)
+        for member, index in zip(members, indices, strict=True):
             Journal(connection).advance(member.request_id, "logged", entry_index=index)
 
 
@@ -96,11 +85,16 @@ def complete(session: Session, batch: Batch, members: Sequence[Request]) -> None
     session.log.publish()
     # What one accepts of others is no reason to withhold the certificate of what happened.
     trust = replace(load_trust(session.workspace.trust_file), max_epsilon=None, max_delta=None)
-    for member in members:
-        bundle, name = _proved(session, member, trust), str(member.certificate_id)
-        write_atomically(bundle_path(session, name), bundle)
-        receipt = stored_receipt(detail_of(member))
-        write_atomically(receipt_path(session, name), receipt, mode=0o600)
+    bundles = _proved(session, members, trust)
+    names = [str(member.certificate_id) for member in members]
+    write_all_atomically(
+        {bundle_path(session, name): one for name, one in zip(names, bundles, strict=True)}
+    )
+    receipts = [stored_receipt(detail_of(member)) for member in members]
+    write_all_atomically(
+        {receipt_path(session, name): one for name, one in zip(names, receipts, strict=True)},
+        mode=0o600,
+    )
     salts = {str(one.certificate_id): escrowed_salts(detail_of(one)) for one in members}
     session.secrets.put_all_salts(salts)
     _destroy_list(session, batch, members)
@@ -118,31 +112,51 @@ PAPERS: dict[str, Callable[[Session, Batch, Sequence[Request]], None]] = {
 """From each stage to the step that leaves it, for requests of one bucket."""
 
 
-def outcome_of(session: Session, batch: Batch, member: Request) -> DeletionOutcome:
-    """What the recorded steps did for one request, in plain numbers."""
-    detail, release = detail_of(member), StagedRelease.from_json(batch.detail["release"])
-    model = ModelSnapshot.from_pointer(session.workspace.models, release.model_pointer)
-    state = StateSnapshot.from_pointer(session.workspace.state, release.state_pointer)
-    certified = detail["class"] == "certified"
-    derived = set(session.store().schema.label_derived_from)
-    return DeletionOutcome(
-        guarantee_class=detail["class"],
-        modalities=tuple(detail["modalities"]),
-        heads=tuple(
-            head for head in release.parameters if certified and head.head in detail["selected"]
-        ),
-        selected_heads=tuple(detail["selected"]),
-        all_heads=tuple(sorted(state.heads)),
-        model_after=model.files,
-        dataset_before=batch.detail["datasetBefore"],
-        dataset_after=batch.detail["datasetAfter"],
-        state_after=state.digest,
-        deleted_set=detail["deletedSet"],
-        attempts=member.attempts if certified else 0,
-        stores=tuple(detail["stores"]),
-        retrained=batch.detail["method"] == "retrain",
-        out_of_scope=out_of_scope(labels_derived=not derived.isdisjoint(detail["modalities"])),
-    )
+@dataclass(frozen=True)
+class SharedOutcome:
+    """What the recorded steps did for all requests of a batch."""
+
+    batch: Batch
+    release: StagedRelease
+    model: ModelSnapshot
+    state: StateSnapshot
+    label_sources: frozenset[str]
+    """Modalities that the labels derive from."""
+
+    @classmethod
+    def of(cls, session: Session, batch: Batch) -> Self:
+        """Read what was recorded."""
+        release = StagedRelease.from_json(batch.detail["release"])
+        return cls(
+            batch,
+            release,
+            ModelSnapshot.from_pointer(session.workspace.models, release.model_pointer),
+            StateSnapshot.from_pointer(session.workspace.state, release.state_pointer),
+            frozenset(session.store().schema.label_derived_from),
+        )
+
+    def of_member(self, member: Request) -> DeletionOutcome:
+        """What they did for one of them, in plain numbers."""
+        detail, shared = detail_of(member), self.batch.detail
+        certified = detail["class"] == "certified"
+        heads = [head for head in self.release.parameters if head.head in detail["selected"]]
+        labels = not self.label_sources.isdisjoint(detail["modalities"])
+        return DeletionOutcome(
+            guarantee_class=detail["class"],
+            modalities=tuple(detail["modalities"]),
+            heads=tuple(heads) if certified else (),
+            selected_heads=tuple(detail["selected"]),
+            all_heads=tuple(sorted(self.state.heads)),
+            model_after=self.model.files,
+            dataset_before=shared["datasetBefore"],
+            dataset_after=shared["datasetAfter"],
+            state_after=self.state.digest,
+            deleted_set=detail["deletedSet"],
+            attempts=member.attempts if certified else 0,
+            stores=tuple(detail["stores"]),
+            out_of_scope=out_of_scope(labels_derived=labels),
+            retrained=shared["method"] == "retrain",
+        )
 
 
 def bundle_path(session: Session, certificate_id: str) -> Path:
@@ -155,22 +169,38 @@ def receipt_path(session: Session, certificate_id: str) -> Path:
     return session.workspace.receipts / f"{certificate_id}.json"
 
 
-def _proved(session: Session, member: Request, trust: TrustPolicy) -> bytes:
-    """The bundle of a logged certificate, as a stranger will accept it."""
-    assert member.entry_index is not None, "it was logged"
+def _entry(member: Request, now: datetime) -> tuple[Entry, bytes, Labels]:
+    detail = detail_of(member)
+    envelope = stored_envelope(detail)
+    values = [signature.value for signature in envelope.signatures]
+    labels = Labels(
+        guarantee_class=detail["class"],
+        modalities=tuple(detail["modalities"]),
+        certificate_id=member.certificate_id,
+    )
+    entry = signed_entry("certificate", now, envelope.signed_bytes(), values)
+    return entry, dumps(envelope.to_json()), labels
+
+
+def _proved(session: Session, members: Sequence[Request], trust: TrustPolicy) -> list[bytes]:
+    """The bundles of logged certificates, as a stranger will accept them."""
+    indices = [member.entry_index for member in members if member.entry_index is not None]
     with session.database.read() as connection:
-        leaf = find_entry(connection, str(member.entry_index)).leaf
-    proof = session.log.proof_bundle(member.entry_index)
-    bundle = Bundle(stored_envelope(detail_of(member)), leaf, proof).to_bytes()
-    report = verify_bundle(bundle, trust)
-    if report.exit_code != 0:
-        raise IntegrityError(
-            f"the new certificate does not verify with {session.workspace.trust_file}: "
-            f"{report.verdict}",
-            code="certificate.refused",
-            hint="was trust.toml edited, or a key replaced? mend it, then run `mbd resume`",
-        )
-    return bundle
+        leaves = [find_entry(connection, str(index)).leaf for index in indices]
+    proofs = session.log.proof_bundles(indices)
+    bundles = []
+    for member, leaf, proof in zip(members, leaves, proofs, strict=True):
+        bundle = Bundle(stored_envelope(detail_of(member)), leaf, proof).to_bytes()
+        report = verify_bundle(bundle, trust)
+        if report.exit_code != 0:
+            raise IntegrityError(
+                f"the new certificate does not verify with {session.workspace.trust_file}: "
+                f"{report.verdict}",
+                code="certificate.refused",
+                hint="was trust.toml edited, or a key replaced? mend it, then run `mbd resume`",
+            )
+        bundles.append(bundle)
+    return bundles
 
 
 def _destroy_list(session: Session, batch: Batch, members: Sequence[Request]) -> None:

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from mbd.data.prepared import PreparedRows, PreparedStore
 from mbd.data.schema import DatasetSchema
 from mbd.deletion.plan import DeletionPlan, Method, plan
+from mbd.deletion.taint import ModelFacts
 from mbd.values import parse_availability
 from mbd.workflows.current import CurrentModel
+from mbd.workflows.snapshots import StateSnapshot
 
 RowCounts = Mapping[str, Mapping[str, int]]
 """Prepared rows by head and subject."""
@@ -47,6 +49,17 @@ def plan_request(
         modalities=frozenset(detail["modalities"]),
         rows={head: found.get(subject, 0) for head, found in counts.items()},
         method=method,
+    )
+
+
+def model_facts(model: CurrentModel, state: StateSnapshot, policy_entry: int) -> ModelFacts:
+    """What its manifest, its policy and its state say of a model."""
+    return ModelFacts(
+        provenance=model.policy.provenance,
+        files=model.snapshot.files,
+        states=state.heads,
+        training_id=model.policy.training_id,
+        policy_entry=policy_entry,
     )
 
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mbd.certificate.rules import check_basis
+from mbd.database import models
+from mbd.deletion.taint import check_declared
 from mbd.errors import IntegrityError
 from mbd.verify.trust import load_trust
+from mbd.workflows.plans import model_facts
 from mbd.workflows.session import Session
 
 
@@ -31,8 +34,11 @@ def check_ready(session: Session, heads: Iterable[str]) -> None:
     check_basis(session.settings.deletion.basis)
     session.log.publish()  # signs nothing new; refuses a log that is older than what was signed
     session.secrets.salts("")
-    session.model().snapshot.check()
-    state = session.state()
+    model, state = session.model(), session.state()
+    model.snapshot.check()
+    with session.database.read() as connection:
+        entry = models.policy_index(connection, model.snapshot.model_id)
+    check_declared(model_facts(model, state, entry))
     for head in heads:
         state.load(head)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,7 @@ from mbd.ledger.entry import unsigned_entry
 from mbd.signing.commitment import commit, new_salt
 from mbd.workflows.batch import Report, by_bucket, detail_of, erasure_path, staging_folder
 from mbd.workflows.current import CurrentModel
-from mbd.workflows.plans import RowCounts, count_rows, plan_request, removed_rows
+from mbd.workflows.plans import RowCounts, count_rows, model_facts, plan_request, removed_rows
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot
 from mbd.workflows.staging import Release, StagedRelease, stage_release
@@ -40,6 +41,48 @@ def stage(session: Session, batch: Batch, report: Report) -> None:
     folder = staging_folder(session, batch.batch_id)
     with storage_errors(folder):  # what a killed staging left there is replaced or, trained on
         folder.mkdir(mode=0o700, exist_ok=True)
+    planned = _plan(session, batch, model, prepared, report)
+    if batch.detail["method"] == "retrain":
+        release = _retrained(session, batch, report)
+    else:
+        release = _subtracted(session, batch, prepared, planned.removals)
+    with session.database.read() as connection:
+        policy_entry = models.policy_index(connection, model.snapshot.model_id)
+    after = _facts_after(session, release, policy_entry)
+    before = model_facts(model, state, policy_entry)
+    check_taint(before, after, list(planned.removals.values()))
+    outcome = {
+        "release": release.to_json(),
+        "modelBefore": model.snapshot.to_pointer(),
+        "stateBefore": state.to_pointer(),
+        "policyEntry": after.policy_entry,
+        "trainingBefore": model.policy.training_id,
+        "datasetBefore": store.root(),
+        "datasetPlanned": store.root(planned.roots),
+        "engineSeconds": time.perf_counter() - started,
+    }
+    with session.database.transaction() as connection:
+        Batches(connection).advance(
+            batch.batch_id, "staged", detail=outcome, details=planned.details
+        )
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """What is going to happen, by request; the lists of what to erase are written."""
+
+    removals: Mapping[str, Removal]
+    details: Mapping[str, Mapping[str, Any]]
+    """For the journal."""
+    roots: Mapping[int, str]
+    """Root (hex) of each bucket once it is rewritten."""
+
+
+def _plan(
+    session: Session, batch: Batch, model: CurrentModel, prepared: PreparedStore, report: Report
+) -> _Planned:
+    """Plan the requests bucket by bucket, each with what those before it leave."""
+    store = session.store()
     removals: dict[str, Removal] = {}
     details: dict[str, dict[str, Any]] = {}
     roots: dict[int, str] = {}
@@ -59,26 +102,7 @@ def stage(session: Session, batch: Batch, report: Report) -> None:
                 "deletedSet": planned.plan_of(member.request_id).deleted_set,
             }
         report.done(len(members))
-    if method == "retrain":
-        release = _retrained(session, batch, report)
-    else:
-        release = _subtracted(session, batch, prepared, removals)
-    with session.database.read() as connection:
-        policy_entry = models.policy_index(connection, model.snapshot.model_id)
-    after = _facts_after(session, release, policy_entry)
-    check_taint(_facts(model, state, policy_entry), after, list(removals.values()))
-    outcome = {
-        "release": release.to_json(),
-        "modelBefore": model.snapshot.to_pointer(),
-        "stateBefore": state.to_pointer(),
-        "policyEntry": after.policy_entry,
-        "trainingBefore": model.policy.training_id,
-        "datasetBefore": store.root(),
-        "datasetPlanned": store.root(roots),
-        "engineSeconds": time.perf_counter() - started,
-    }
-    with session.database.transaction() as connection:
-        Batches(connection).advance(batch.batch_id, "staged", detail=outcome, details=details)
+    return _Planned(removals, details, roots)
 
 
 def _removal(
@@ -150,23 +174,14 @@ def _retrained(session: Session, batch: Batch, report: Report) -> StagedRelease:
     )
 
 
-def _facts(model: CurrentModel, state: StateSnapshot, policy_entry: int) -> ModelFacts:
-    return ModelFacts(
-        provenance=model.policy.provenance,
-        files=model.snapshot.files,
-        states=state.heads,
-        training_id=model.policy.training_id,
-        policy_entry=policy_entry,
-    )
-
-
 def _facts_after(session: Session, release: StagedRelease, policy_entry: int) -> ModelFacts:
     """Of what was staged, as its own files declare it."""
     models_folder, states = session.workspace.models, session.workspace.state
     model = ModelSnapshot.from_pointer(models_folder, release.model_pointer)
+    model.check()  # also the files that were carried over
     entry = policy_entry if release.policy_entry is None else release.policy_entry
     state = StateSnapshot.from_pointer(states, release.state_pointer)
-    return _facts(CurrentModel.load(model), state, entry)
+    return model_facts(CurrentModel.load(model), state, entry)
 
 
 def _erasing(member: Request) -> Erasing:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mbd.certificate.scope import store_row
-from mbd.data.erasure import erase_bucket
+from mbd.data.erasure import bucket_files, erase_bucket
 from mbd.data.needles import ScanResult, scan, scan_for
 from mbd.database import models, pointers, suppressions
 from mbd.database.batches import Batch, Batches
@@ -93,11 +93,9 @@ def search(session: Session, batch: Batch, report: Report) -> None:
     """Search what was rewritten for the erased values."""
     store, prepared = session.store(), current_rows(session)
     for bucket, members in members_by_bucket(batch):
-        needles = erasure_of(session, batch, bucket).needles()
-        _refuse_found("records", scan(store.bucket_files(bucket), needles))
-        subjects = {detail_of(member)["subject"] for member in members}
-        rows = {path for who in subjects for path in prepared.bucket_files(prepared.bucket_of(who))}
-        _refuse_found("prepared rows", scan(sorted(rows), needles))
+        planned = erasure_of(session, batch, bucket)
+        files = bucket_files(store, [prepared], planned)
+        _refuse_found("records or prepared rows", scan(files, planned.needles()))
         report.done(len(members))
     listed = (erasure_of(session, batch, b).needles() for b, _ in members_by_bucket(batch))
     _refuse_found("state, model, journal or ledger", scan_for(_common_files(session), listed))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat
 from pathlib import Path
 
 from mbd.errors import StorageError
 
+_WAITING = 8  # threads
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -46,6 +48,29 @@ def write_atomically(
     Raises:
         StorageError: The disk refused; the old file, if any, is untouched.
     """
+    _replace(path, content, mode)
+    with storage_errors(path):
+        fsync_directory(path.parent)
+
+
+def write_all_atomically(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
+    """The same for many files: each appears whole; all are durable at the end.
+
+    Waiting for the disk is most of the work, so several wait at a time.
+
+    Raises:
+        StorageError: The disk refused one; others may have been replaced.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # not for those who write one file
+
+    with ThreadPoolExecutor(_WAITING) as pool:
+        list(pool.map(_replace, files, files.values(), repeat(mode)))
+    for folder in sorted({path.parent for path in files}):
+        with storage_errors(folder):
+            fsync_directory(folder)
+
+
+def _replace(path: Path, content: bytes | Iterable[bytes | memoryview], mode: int) -> None:
     partial = path.with_name(f".{path.name}.partial")
     with storage_errors(path):
         try:
@@ -58,7 +83,6 @@ def write_atomically(
         except OSError:
             partial.unlink(missing_ok=True)
             raise
-        fsync_directory(path.parent)
 
 
 def fsync_file(path: Path) -> None:
