@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import click
 
 from mbd.cli.context import session_here
 from mbd.cli.output import emit, json_option, note, progress, table
 from mbd.errors import UsageError
+
+if TYPE_CHECKING:
+    from mbd.head.accelerator import Device
 
 
 @click.command(
@@ -31,9 +36,7 @@ from mbd.errors import UsageError
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where the core is trained.",
+    help="Where the core is trained, and large products and factors made (mbd.toml).",
 )
 @json_option
 @click.pass_context
@@ -42,7 +45,7 @@ def train(
     core: str,
     assignments: tuple[str, ...],
     seed: int,
-    device: str,
+    device: str | None,
     as_json: bool,
 ) -> None:
     """Train a model whose heads can forget.
@@ -53,7 +56,9 @@ def train(
     from mbd.workflows.train import TrainOptions, train_model
 
     overrides = dict(_assignment(text) for text in assignments)
-    options = TrainOptions(core=core, overrides=overrides, seed=seed, device=device)
+    options = TrainOptions(
+        core=core, overrides=overrides, seed=seed, device=cast("Device | None", device)
+    )
     with session_here(ctx, write=True) as session, progress("training") as report:
         trained = train_model(session, options, note=note, progress=report)
     heads = [

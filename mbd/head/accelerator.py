@@ -67,7 +67,7 @@ def resolve(device: Device) -> Literal["cpu", "cuda"]:
     if torch.cuda.is_available():
         return "cuda"
     if device == "cuda":
-        raise UsageError("no CUDA device here", field="device", hint="use device cpu")
+        raise UsageError("no CUDA device here", field="device", hint="use `--device cpu`")
     return "cpu"
 
 

@@ -25,6 +25,7 @@ from mbd.data.schema import DatasetSchema
 from mbd.deletion.parameters import plan_head
 from mbd.deletion.plan import BlockProvenance
 from mbd.errors import RefusedError, UsageError
+from mbd.head.accelerator import as_device, resolve
 from mbd.head.feature_map import (
     FeatureMap,
     design_feature_map,
@@ -105,7 +106,7 @@ class _Trainer:
             basis.scaler,
             basis.recipe.network,
             seed=basis.recipe.seed,
-            device=_device(basis.recipe.device),
+            device=torch.device(resolve(as_device(basis.recipe.device))),
             checkpoint=None if folder is None else folder / f"{name}.safetensors",
             progress=self.progress,
         ).core
@@ -188,7 +189,7 @@ def check_design(records: Records, schema: DatasetSchema, recipe: Recipe) -> Bas
             code="train.no_rows",
         )
     _check_room(records, recipe.heads)
-    _device(recipe.device)
+    resolve(as_device(recipe.device))
     basis = _basis(records, schema, recipe)
     if recipe.core == "trained" and basis.cohort != "foundation":
         raise RefusedError(
@@ -401,11 +402,3 @@ def _halves(records: Records) -> tuple[Records, Records]:
 
 def _people(records: Records) -> int:
     return len(set(records.where(split="train").subjects))
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no CUDA device here", field="--device", hint="use --device cpu")
-    return torch.device(name)

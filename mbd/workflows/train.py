@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from mbd.canonical.ulid import new_ulid
 from mbd.database import models, pointers
 from mbd.deletion.parameters import head_parameters
+from mbd.head.accelerator import Device, working_on
 from mbd.values import HeadParameters
 from mbd.workflows.fit import Note, Progress, fit, record_duration, write_fitted
 from mbd.workflows.leftovers import remove_leftovers
@@ -32,7 +33,8 @@ class TrainOptions:
     overrides: Mapping[str, str]
     """Dotted setting to text."""
     seed: int = 0
-    device: str = "auto"
+    device: Device | None = None
+    """Where cores are trained and large products and factors made; None: as the settings say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,15 @@ def train_model(
     """
     started = time.perf_counter()
     settings = load_settings(session.workspace, options.overrides)
-    recipe = Recipe.of(settings, core=options.core, seed=options.seed, device=options.device)
+    device = options.device or settings.device
+    recipe = Recipe.of(settings, core=options.core, seed=options.seed, device=device)
+    with working_on(device):
+        return _train(session, recipe, started, note, progress)
+
+
+def _train(
+    session: Session, recipe: Recipe, started: float, note: Note, progress: Progress
+) -> TrainReport:
     fitted = fit(session, recipe, new_ulid(datetime.now(UTC)), note=note, progress=progress)
     policy, states = fitted.policy, fitted.states
     parameters = head_parameters(
