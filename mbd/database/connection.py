@@ -19,6 +19,8 @@ from mbd.workspace.files import fsync_directory, storage_errors
 _HINTS = {
     "FULL": "free some space, then run `mbd resume`",
     "IOERR": "is the disk full, or failing? mend it, then run `mbd resume`",
+    "CANTOPEN": "is it there, and may this user read and write it? then run `mbd resume`",
+    "READONLY": "let this user write it and its folder, then run `mbd resume`",
 }
 
 BUSY_SECONDS = 30.0
