@@ -3,8 +3,8 @@
 Here is the choice, `mbd.head.gpu` has the arithmetic. Importing torch takes a second or more,
 so a process that has not needed it, like a revocation, imports it only for work that takes the
 CPU much longer, and only where a GPU's driver is. What a GPU returns is checked before it is
-used (`gpu.Processor`). Once it fails, whatever the reason, the process says so and goes on
-with the CPU.
+used (`gpu.Processor`). Once it fails, or is wanted and not there, the process says so and
+goes on with the CPU: nobody's request waits for a GPU.
 """
 
 from __future__ import annotations
@@ -123,10 +123,14 @@ def _guarded(run: Callable[[], T]) -> T | None:
     try:
         return run()
     except RuntimeError as error:  # torch has no other: out of memory, a driver that failed
-        global _broken
-        _broken = True
-        warnings.warn(f"GPU not used any more: {error}", RuntimeWarning, stacklevel=2)
+        _give_up(str(error))
         return None
+
+
+def _give_up(reason: str) -> None:
+    global _broken
+    _broken = True
+    warnings.warn(f"GPU not used any more: {reason}", RuntimeWarning, stacklevel=2)
 
 
 def _processor_for(work: int) -> Processor | None:
@@ -136,7 +140,11 @@ def _processor_for(work: int) -> Processor | None:
     idle = wanted == "auto" and "torch" not in sys.modules
     if idle and (work < WORTH_IMPORTING or not any(Path(path).exists() for path in _DRIVERS)):
         return None
-    return _processor() if resolve(wanted) == "cuda" else None
+    if resolve("auto") == "cuda":
+        return _processor()
+    if wanted == "cuda":  # no reason to fail half way: the CPU's integers are the same
+        _give_up("no CUDA device here")
+    return None
 
 
 @lru_cache(maxsize=1)

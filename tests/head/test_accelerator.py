@@ -24,6 +24,7 @@ from mbd.head.gpu import Processor, WrongProductError
 from mbd.head.integers import EXACT, inner_product
 from mbd.head.solve import HeadScale, solve
 from mbd.head.state import HeadState, contribution
+from tests.workspaces import run_mbd
 
 GRID = 2.0**-24
 SCALE = HeadScale(feature_bits=6, target_bits=15, strong_convexity=1.0)
@@ -161,18 +162,29 @@ def test_a_matrix_without_a_factor_is_refused_as_on_the_cpu(processor):
         solve(bad, SCALE, GRID)
 
 
-def test_a_device_that_is_not_there_is_refused_when_it_is_needed(monkeypatch):
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU is here, and one would be used from 1,000 multiplications on."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(accelerator, "_broken", False)
     monkeypatch.setattr(accelerator, "WORTH_COPYING", 1000)
-    q, _ = _rows(20, 8)
 
+
+def test_a_gpu_that_is_wanted_and_not_there_is_missed_aloud_once_it_is_needed(no_gpu):
+    q, _ = _rows(20, 8)
     with accelerator.working_on("cuda"):
-        inner_product(q[:1], q[:1])
-        with pytest.raises(UsageError, match="no CUDA device"):
-            inner_product(q, q)
-    assert inner_product(q, q).shape == (8, 8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            inner_product(q[:1], q[:1])
+        with pytest.warns(RuntimeWarning, match="no CUDA device here"):
+            made = inner_product(q, q)
+    assert (made == q.T.astype(int) @ q).all()
+
+
+def test_training_on_a_gpu_that_is_not_there_is_refused(no_gpu):
     assert accelerator.resolve("auto") == accelerator.resolve("cpu") == "cpu"
+    with pytest.raises(UsageError, match="no CUDA device here"):
+        accelerator.resolve("cuda")
     with pytest.raises(UsageError, match="want auto, cpu or cuda"):
         accelerator.as_device("tpu")
 
@@ -186,6 +198,24 @@ def test_cpu_means_cpu_and_the_choice_ends_with_its_block(monkeypatch):
         inner_product(q, q)
     with pytest.raises(pytest.fail.Exception):
         inner_product(q, q)
+
+
+def test_commands_work_where_the_settings_say_and_training_where_it_is_told(
+    no_gpu, trained_workspace, monkeypatch
+):
+    root = trained_workspace.root
+    train = ("train", "--core", "none", "--set", "heads.width=160")
+    monkeypatch.setenv("MBD_DEVICE", "cuda")
+
+    refused = run_mbd(root, *train)
+    told = run_mbd(root, *train, "--device", "cpu")
+    with pytest.warns(RuntimeWarning, match="no CUDA device here"):
+        revoked = run_mbd(
+            root, "revoke", "--user", trained_workspace.revocable[0], "--modality", "audio"
+        )
+
+    assert (refused.code, told.code, revoked.code) == (2, 0, 0), (refused, told, revoked)
+    assert "no CUDA device here" in refused.err
 
 
 def test_a_process_without_torch_stays_without_it():
