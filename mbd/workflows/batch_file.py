@@ -92,7 +92,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _json_rows(path: Path, text: str) -> Iterator[FileRow]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # `splitlines` cuts inside of strings
         if not line.strip():
             continue
         try:
@@ -110,12 +110,12 @@ def _json_rows(path: Path, text: str) -> Iterator[FileRow]:
 
 def _row(line: int, found: dict[str, Any], wrong: str | None) -> FileRow:
     user, modality = found.get("user", ""), found.get("modality", "")
-    request_id = found.get("requestId") or None
-    names = modality if isinstance(modality, list) else str(modality).split("+")
+    request_id = None if found.get("requestId") == "" else found.get("requestId")
+    names = _names(modality)
     texts = [user, *names, *([] if request_id is None else [request_id])]
     if wrong is None and not all(isinstance(text, str) for text in texts):
         wrong = "user, modality and requestId are text"
-    if wrong is None and not (user and all(texts)):
+    if wrong is None and not (user and names and all(names)):
         wrong = "no user" if not user else "no modality"
     shown = modality if isinstance(modality, str) else json.dumps(modality, ensure_ascii=False)
     request: RevocationRequest | MbdError
@@ -124,7 +124,7 @@ def _row(line: int, found: dict[str, Any], wrong: str | None) -> FileRow:
     else:
         request = RevocationRequest(
             subject=user,
-            modalities=tuple(name.strip() for name in names),
+            modalities=tuple(names),
             request_id=request_id,
         )
     return FileRow(
@@ -134,3 +134,10 @@ def _row(line: int, found: dict[str, Any], wrong: str | None) -> FileRow:
         request_id=None if request_id is None else str(request_id),
         request=request,
     )
+
+
+def _names(modality: Any) -> list[Any]:
+    """What is asked for: names with '+' between them, or a list; anything else is no name."""
+    if isinstance(modality, str):
+        return [name.strip() for name in modality.split("+")]
+    return modality if isinstance(modality, list) else [modality]

@@ -213,6 +213,8 @@ def _asked(request: RevocationRequest, schema: DatasetSchema) -> list[str]:
     unique = list(dict.fromkeys(request.modalities))
     if ALL in unique:
         raise UsageError(f"{ALL!r} stands alone", field="--modality")
+    if not unique:
+        raise UsageError("no modality", field="--modality")
     schema.cascade(unique)  # refuses names that the data set does not know
     return unique
 
