@@ -1,0 +1,80 @@
+"""Killed by a signal, at any instant: the request is finished exactly once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from faults import Fault
+from kills import KINDS, Bench, plan_trial, run_trial
+from places import Place
+from trials import RECOVERIES, Trial
+
+from tests.faults.conftest import new_trial
+
+SEED = 20
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_killed_at_random_a_request_is_finished_once(
+    bench: Bench, tmp_path: Path, number: int
+) -> None:
+    planned = plan_trial(bench, number, SEED, tuple(bench.whole), None)
+    outcome = run_trial(bench, bench.original.commands, tmp_path / "trial", planned)
+    assert outcome.broken == "", f"{outcome.fault}, then {outcome.recovery}"
+
+
+def test_a_release_that_is_lost_is_drawn_again_and_costs_more(trial: Trial) -> None:
+    """From the same state nothing can be drawn twice at the price of once."""
+    outcome = trial.run(Fault.parse("stop@create:1:models"), RECOVERIES[0])
+    assert (outcome.stage, outcome.redrawn) == ("suppressed", True)
+    assert outcome.attempts == 2
+    assert outcome.broken == "", "the judge compares attempts and epsilon"
+
+
+def test_a_cancelled_request_s_release_counts_for_the_next_one(
+    trial: Trial, bench: Bench, tmp_path: Path
+) -> None:
+    place, asked = trial.place, trial.asked
+    trial.strike(Fault.parse("kill@rename:1:models"))
+    assert trial.stage == "suppressed"
+    place.must("revoke", "--cancel", asked.requests[0])
+    again = place.must(*asked.arguments[:-1], "r-1")
+    assert float(again["epsilon"]) > trial.epsilon
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["single", "batch"])
+@pytest.mark.parametrize("call", ["fsync", "rename", "mkdir", "truncate"])
+def test_killed_at_every_call_a_request_is_finished_once(
+    bench: Bench, tmp_path: Path, kind: str, call: str
+) -> None:
+    _sweep(bench, tmp_path, kind, call, 1 if kind == "single" else 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["write", "unlink", "create"])
+def test_killed_at_every_fifth_call_a_request_is_finished_once(
+    bench: Bench, tmp_path: Path, call: str
+) -> None:
+    _sweep(bench, tmp_path, "single", call, 5)
+
+
+def _sweep(bench: Bench, folder: Path, kind: str, call: str, step: int) -> None:
+    """Kill at the first call of this kind, the one `step` later, and so on to the end."""
+    for number in range(1, 10_000, step):
+        place: Place = bench.original.copy(folder / str(number))
+        action = ("kill", "stop", "tear")[number % 3]
+        fault = Fault(action=action, call=call, number=number)
+        recovery = RECOVERIES[number % len(RECOVERIES)]
+        outcome = new_trial(bench, place, kind).run(fault, recovery)
+        assert outcome.broken == "", f"{kind}, {fault}, then {recovery.name}: {outcome.broken}"
+        shutil.rmtree(place.folder)
+        if outcome.ended != "killed":
+            assert number > 3
+            return
+
+
+def test_every_kind_of_request_is_tried() -> None:
+    assert KINDS == ("single", "batch", "retrain")
