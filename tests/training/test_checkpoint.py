@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,6 +21,7 @@ from mbd.model.snapshot import core_digest
 from mbd.training import loop, run
 from mbd.training.loop import train_core
 from mbd.training.settings import CoreSettings
+from tests.workflows.children import KILLED, die
 
 RECORDS, SCHEMA = synthesise(users=12, records=160, seed=4)
 TRAIN, VALID = RECORDS.where(split="train"), RECORDS.where(split="valid")
@@ -32,7 +32,6 @@ SETTINGS = CoreSettings(
 )
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["mbd.training.loop", "mbd.data.synthetic"])
 
 
 def train(
@@ -50,10 +49,6 @@ def train(
         seed=seed, checkpoint=checkpoint, progress=told,
     )  # fmt: skip
     return core_digest(trained.core)
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def dying(checkpoint: Path, after: int, held_out: bool) -> None:
@@ -81,7 +76,7 @@ def killed(target: Callable[..., None], *arguments: object) -> None:
     process = _CONTEXT.Process(target=target, args=arguments)
     process.start()
     process.join(120)
-    assert process.exitcode == -signal.SIGKILL, process.exitcode
+    assert process.exitcode == KILLED
 
 
 @pytest.mark.parametrize("held_out", [True, False])
