@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from mbd.deletion.parameters import head_parameters
 from mbd.deletion.release import certified_release, release
 from mbd.deletion.surgical import Rounded, surgical_update
 from mbd.errors import ArithmeticRefused
-from mbd.head.solve import residual_bound, solve, solve_within
+from mbd.head.solve import HeadScale, residual_bound, solve, solve_within
 from mbd.head.state import HeadState, contribution
 from tests.deletion.heads import DELTA, OUTPUTS, WIDTH, data, policy, state_of
 
@@ -157,3 +158,26 @@ def test_rows_that_the_state_does_not_hold_are_refused():
     state = contribution(q[:20], t[:20])
     with pytest.raises(ArithmeticRefused):
         subtract_rows(subtract_rows(state, q[:20], t[:20]), q[:20], t[:20])
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_an_update_needs_at_most_three_times_the_memory_of_the_state(monkeypatch, precision):
+    """With the state before still held, when the rows are subtracted."""
+    monkeypatch.setattr(surgical, "cheaper_precision", lambda *_: precision)
+    rng = np.random.default_rng(0)
+    q = rng.integers(-(2**13), 2**13, (60, 2048)).astype(np.int16)
+    t = rng.integers(-(2**12), 2**12, (60, 2)).astype(np.int32)
+    units = HeadScale(feature_bits=13, target_bits=12, strong_convexity=100.0)
+    surgical_update(contribution(q[:, :64], t), units, tolerance=1.0, grid=2.0**-40)
+
+    tracemalloc.start()
+    before = contribution(q, t)
+    size = before.gram.nbytes + before.cross.nbytes
+    tracemalloc.reset_peak()
+    after = subtract_rows(before, q[:20], t[:20])
+    del before
+    surgical_update(after, units, tolerance=1e-3, grid=2.0**-40)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak <= 3 * size
