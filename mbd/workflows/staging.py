@@ -93,9 +93,10 @@ def stage_release(
         return StagedRelease(
             model_pointer=model.snapshot.to_pointer(), state_pointer=state.to_pointer()
         )
-    before = {name: state.load(name) for name in release.selected}
-    after, rows = subtract(model.policy, before, removed)
-    del before
+    # Not named here: each state is let go as soon as the one after it is there.
+    after, rows = subtract(
+        model.policy, {name: state.load(name) for name in release.selected}, removed
+    )
     # The state first: it is large, so a full disk is noticed before any noise is drawn.
     new_state = derive_state(state, release.state_id, after)
     for name in release.selected:
@@ -116,6 +117,7 @@ def subtract(
 ) -> tuple[dict[str, HeadState], dict[str, int]]:
     """The states without these rows, and how many rows each head lost."""
     after, rows = dict(states), dict.fromkeys(states, 0)
+    del states
     for name, block in _blocks(removed):
         q = policy.heads[name].feature_map.expand(block.v)
         after[name] = subtract_rows(after[name], q, block.t)
