@@ -35,9 +35,6 @@ OF_STATE = 3.0
 _IMPORTS = "import mbd.cli.revoke, mbd.workflows.revoke"
 _REMOVED = 24  # rows of one person in a head: MOSI's mean
 _REPEATS = 3
-_DIGIT_BITS = 20  # of an integer that is multiplied exactly, in each float64 product
-_PLACES = 4  # digits of a solution that is exact to far below the grid
-_STEPS = 3  # a first solution, its correction, and nothing left to correct
 
 # A process of its own that imports next to nothing: a child's peak memory as the system counts
 # it includes that of the process that started it.
@@ -168,19 +165,17 @@ def _people(here: Sequence[str], count: int) -> list[str]:
 
 
 def _floor(path: Path) -> float:
-    """Seconds of the BLAS calls in float64 that an exact deletion in this head makes at least.
+    """Seconds of the BLAS calls in float64 that no deletion in this head does without.
 
-    The removed rows times themselves; one Cholesky factor; and three times a solve and an exact
-    product with G, which is one product for every digit of G. No conversion, no disk; the
-    fastest of several calls each.
+    The removed rows times themselves, one Cholesky factor, one solve, and one product with G,
+    which the proof of the residual needs. No conversion, no disk; the fastest of several calls
+    each.
     """
     tensors = safetensors.numpy.load_file(path)
     gram = tensors["gram"].astype(np.float64)
-    bits = int(tensors["gram"].max()).bit_length() + 1
     ridge = float(np.trace(gram)) / len(gram)
     q = np.random.default_rng(0).integers(-(2**15), 2**15, (_REMOVED, len(gram))).astype(float)
     right = np.asfortranarray(tensors["cross"].astype(np.float64))
-    stacked = np.repeat(right, _PLACES, axis=1)
     factors: list[Floats] = []
 
     def prepared() -> Floats:
@@ -195,8 +190,8 @@ def _floor(path: Path) -> float:
         removed = _fastest(lambda: q, lambda rows: rows.T @ rows)
         factor = _fastest(prepared, factored)
         solve = _fastest(lambda: right, lambda b: lapack.dpotrs(factors[0], b, lower=1))
-        product = _fastest(lambda: stacked, lambda b: gram @ b)
-    return removed + factor + _STEPS * (solve + product * -(-bits // _DIGIT_BITS))
+        product = _fastest(lambda: right, lambda b: gram @ b)
+    return removed + factor + solve + product
 
 
 def _disk(path: Path) -> float:
