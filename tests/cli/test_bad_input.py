@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mbd.cli.main import invoke
+from mbd.database.engine import SCHEMA_REVISION
 from tests.cli.conftest import REQUEST_ID, Service
 from tests.workspaces import Ran, must_run, run_mbd, spawn_mbd
 
@@ -47,7 +48,17 @@ REQUESTS = [
     ("revoke --user U --modality audio --delta nan", 2, "--delta", "between 0 and 1"),
     ("revoke --user U --modality audio --request-id ../../x", 2, "--request-id", "letters"),
     ("revoke --user U --modality audio --method magic", 2, "--method", "magic"),
-    ("revoke --user U", 2, "--modality", "Missing"),
+    ("revoke --user U", 2, "--modality", "missing"),
+    ("revoke --modality audio", 2, "--user", "missing"),
+    ("revoke --user U --modality all --modality audio", 2, "--modality", "alone"),
+    ("revoke --user R --modality all --modality audio", 2, "--modality", "alone"),
+    ("revoke --user U --modality audio --modality smell", 4, "modality", "smell"),
+    ("revoke --user R --modality text --modality audio", 6, "--modality", "certificate CERT"),
+    ("revoke --user U --modality audio --cancel x", 2, "mbd revoke", "--batch"),
+    ("revoke --cancel nothing", 4, None, "nothing"),
+    ("revoke --batch nothing.csv", 4, "--batch", "no such file"),
+    ("revoke --batch mbd.toml", 2, "--batch", ".jsonl"),
+    ("revoke --batch nothing.csv --user U", 2, "mbd revoke", "--batch"),
     ("revoke --user U --modality \udcff", 2, None, "not UTF-8"),
     ("predict --record nothing", 4, "record", "nothing"),
     ("predict --record RECORD --without smell", 4, "modality", "smell"),
@@ -202,7 +213,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(copied: Service) -> None:
         assert error["code"] == "version.newer"
         assert "9999" in error["message"]
     with contextlib.closing(sqlite3.connect(copied.root / "ledger.db")) as database, database:
-        database.execute("UPDATE alembic_version SET version_num = '0001'")
+        database.execute("UPDATE alembic_version SET version_num = ?", (SCHEMA_REVISION,))
     assert must_run(copied.root, "state", "check", "--json").json["equal"]
 
 
