@@ -41,7 +41,7 @@ from mbd.workflows.design import Design, design_model
 from mbd.workflows.model import present, targets_of
 from mbd.workflows.recipe import Recipe
 from mbd.workflows.rows import learning_rows, prepare
-from mbd.workflows.sums import contributions, sum_states
+from mbd.workflows.sums import sum_rows
 from mbd.workspace.settings import HeadSettings, Settings
 
 Floats = npt.NDArray[np.float64]
@@ -151,7 +151,7 @@ def design(setting: Setting, core: str) -> Design:
 def state_of(made: Design, records: Records) -> dict[str, HeadState]:
     """The integer state of the training rows of `records`, from scratch."""
     rows = prepare(made.extractor, made.policy, learning_rows(made.policy, records))
-    return sum_states(made.policy, [contributions(made.policy, rows)])
+    return sum_rows(made.policy, [rows])
 
 
 def released(made: Design, states: Mapping[str, HeadState]) -> Weights:

@@ -35,7 +35,7 @@ from mbd.training.settings import CoreSettings
 from mbd.workflows.initialise import initialise
 from mbd.workflows.opening import open_session
 from mbd.workflows.session import Session
-from mbd.workflows.sums import contributions, sum_states
+from mbd.workflows.sums import sum_rows
 from mbd.workflows.train import TrainOptions, train_model
 from mbd.workspace.layout import Workspace
 
@@ -222,7 +222,7 @@ def _rebuild(workspace: Workspace) -> float:
         model, state = session.model(), session.state()
         started = time.perf_counter()
         rows = session.prepared(model.policy.training_id).all_rows()
-        states = sum_states(model.policy, (contributions(model.policy, part) for part in rows))
+        states = sum_rows(model.policy, rows)
         seconds = time.perf_counter() - started
     for head, found in states.items():
         if found.digest() != state.heads[head][0]:

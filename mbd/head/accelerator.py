@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 Solver = Callable[[Floats], Floats]
 """(d, K) right sides -> (d, K) solutions."""
 
-WORTH_COPYING = 2**33
+WORTH_COPYING = 2**31
 """Multiplications from which on a GPU gains more than copying to it and back costs."""
 
 WORTH_IMPORTING = 2**37

@@ -27,7 +27,7 @@ from mbd.workflows.recipe import Recipe
 from mbd.workflows.rows import learning_rows, prepare
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, ReleasedHead, remove_folder, write_model
-from mbd.workflows.sums import contributions, sum_states
+from mbd.workflows.sums import sum_rows
 from mbd.workspace.files import write_atomically
 
 Progress = Callable[[int, int], None]
@@ -95,6 +95,18 @@ def fit(
     return Fitted(design, _build_state(session, store, design, progress), policy_entry)
 
 
+def training_rows(
+    session: Session, store: Store, design: Design, progress: Progress
+) -> Iterator[tuple[int, Bucket]]:
+    """The integer rows of everything that the heads may learn from, made bucket by bucket."""
+    suppressed = session.suppressions
+    for bucket in store.buckets():
+        progress(bucket, len(store.buckets()))
+        records = store.read_bucket(bucket).unsuppressed(suppressed)
+        learned = learning_rows(design.policy, records)
+        yield bucket, prepare(design.extractor, design.policy, learned)
+
+
 def write_fitted(
     session: Session, fitted: Fitted, model_id: str, heads: Mapping[str, ReleasedHead]
 ) -> ModelSnapshot:
@@ -145,20 +157,9 @@ def _announce(session: Session, policy: Policy) -> int:
 def _build_state(
     session: Session, store: Store, design: Design, progress: Progress
 ) -> dict[str, HeadState]:
-    """Prepare and store every training row, bucket by bucket, and sum them."""
-    policy, suppressed = design.policy, session.suppressions
-    folder = session.prepared_folder(policy.training_id)
+    """Prepare and store every training row, bucket by bucket; sum what is stored."""
+    folder = session.prepared_folder(design.policy.training_id)
     remove_folder(folder)
-    total = sum_states(policy, ())
-
-    def buckets() -> Iterator[tuple[int, Bucket]]:
-        for bucket in store.buckets():
-            progress(bucket, len(store.buckets()))
-            records = store.read_bucket(bucket).unsuppressed(suppressed)
-            rows = prepare(design.extractor, policy, learning_rows(policy, records))
-            yield bucket, rows
-            for head, state in contributions(policy, rows).items():
-                total[head] = total[head] + state
-
-    PreparedStore.create(folder, session.key, len(store.buckets()), buckets())
-    return total
+    rows = training_rows(session, store, design, progress)
+    stored = PreparedStore.create(folder, session.key, len(store.buckets()), rows)
+    return sum_rows(design.policy, stored.all_rows())

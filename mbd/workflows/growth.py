@@ -27,7 +27,7 @@ from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.release import release_with_noise
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, derive_model, derive_state
-from mbd.workflows.sums import contributions, sum_states
+from mbd.workflows.sums import sum_rows
 
 GROWTH = "growth"
 STATE_AFTER = "stateAfter"
@@ -107,7 +107,7 @@ def stage_growth(
     unknown = {head for head in heads if head not in states or states[head].rows != rows[head]}
     if unknown:
         parts = ({h: r for h, r in b.items() if h in unknown} for b in prepared.all_rows())
-        summed = sum_states(policy, (contributions(policy, part) for part in parts))
+        summed = sum_rows(policy, parts)
         states |= {head: summed[head] for head in unknown}
     constants = [head.constants for head in policy.heads.values()]
     parameters = head_parameters(constants, policy.default_epsilon, policy.default_delta)

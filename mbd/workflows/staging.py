@@ -6,11 +6,11 @@ then used as it is: noise is never drawn twice once a release is staged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mbd.data.prepared import Bucket, PreparedRows
+from mbd.data.prepared import Bucket
 from mbd.deletion.exact import exact_update, refuse_unchanged, subtract_rows
 from mbd.deletion.parameters import head_parameters
 from mbd.head.state import HeadState
@@ -19,9 +19,7 @@ from mbd.workflows.current import CurrentModel
 from mbd.workflows.policy import Policy
 from mbd.workflows.release import release_with_noise
 from mbd.workflows.snapshots import ReleasedHead, StateSnapshot, derive_model, derive_state
-
-BLOCK_ROWS = 4096
-"""Rows of one head that are subtracted at a time."""
+from mbd.workflows.sums import in_blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,24 +116,11 @@ def subtract(
     """The states without these rows, and how many rows each head lost."""
     after, rows = dict(states), dict.fromkeys(states, 0)
     del states
-    for name, block in _blocks(removed):
+    for name, block in in_blocks(removed):
         q = policy.heads[name].feature_map.expand(block.v)
         after[name] = subtract_rows(after[name], q, block.t)
         rows[name] += len(block)
     return after, rows
-
-
-def _blocks(removed: Iterable[Bucket]) -> Iterator[tuple[str, PreparedRows]]:
-    """The rows in blocks of one head each, large enough for fast arithmetic."""
-    waiting: dict[str, list[PreparedRows]] = {}
-    for bucket in removed:
-        for name, rows in bucket.items():
-            parts = waiting.setdefault(name, [])
-            parts.append(rows)
-            if sum(map(len, parts)) >= BLOCK_ROWS:
-                yield name, PreparedRows.concat(waiting.pop(name))
-    for name, parts in waiting.items():
-        yield name, PreparedRows.concat(parts)
 
 
 def _release(

@@ -21,7 +21,7 @@ from mbd.workflows.cross_check import (
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import unlisted
-from mbd.workflows.sums import contributions, sum_states
+from mbd.workflows.sums import sum_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +117,14 @@ def _rebuild(
     prepared, suppressed = session.prepared(model.policy.training_id), session.suppressions
     findings: set[str] = set()
 
-    def parts() -> Iterator[dict[str, HeadState]]:
+    def retained() -> Iterator[Bucket]:
         for done, bucket in enumerate(prepared.buckets()):
             progress(done, len(prepared.buckets()))
             rows = prepared.read_bucket(bucket)
             findings.update(_leftovers(rows, suppressed.blocks))
-            yield contributions(model.policy, rows)
+            yield rows
 
-    states = sum_states(model.policy, parts())
+    states = sum_rows(model.policy, retained())
     return states, sorted(findings)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 
-from mbd.data.prepared import Bucket
+from mbd.data.prepared import Bucket, PreparedRows
 from mbd.head.state import HeadState, contribution
 from mbd.workflows.policy import Policy
+
+BLOCK_ROWS = 4096
+"""Rows of one head that are multiplied at a time."""
 
 
 def contributions(policy: Policy, rows: Bucket) -> dict[str, HeadState]:
@@ -18,13 +21,27 @@ def contributions(policy: Policy, rows: Bucket) -> dict[str, HeadState]:
     }
 
 
-def sum_states(policy: Policy, parts: Iterable[Mapping[str, HeadState]]) -> dict[str, HeadState]:
-    """The state of all rows: integer sums, the same in any order."""
+def sum_rows(policy: Policy, buckets: Iterable[Bucket]) -> dict[str, HeadState]:
+    """The state of all these rows: integer sums, the same in any order."""
     total = {
         head: HeadState.empty(design.constants.dimension, design.constants.outputs)
         for head, design in policy.heads.items()
     }
-    for part in parts:
-        for head, state in part.items():
-            total[head] = total[head] + state
+    for head, block in in_blocks(buckets):
+        total[head] = total[head] + contributions(policy, {head: block})[head]
     return total
+
+
+def in_blocks(buckets: Iterable[Bucket]) -> Iterator[tuple[str, PreparedRows]]:
+    """The rows in blocks of one head each, large enough for fast arithmetic; none is empty."""
+    waiting: dict[str, list[PreparedRows]] = {}
+    for bucket in buckets:
+        for name, rows in bucket.items():
+            parts = waiting.setdefault(name, [])
+            if len(rows):
+                parts.append(rows)
+            if sum(map(len, parts)) >= BLOCK_ROWS:
+                yield name, PreparedRows.concat(waiting.pop(name))
+    for name, parts in waiting.items():
+        if parts:
+            yield name, PreparedRows.concat(parts)

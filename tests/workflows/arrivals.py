@@ -12,7 +12,7 @@ from mbd.values import Cohort
 from mbd.workflows.model import ServedModel
 from mbd.workflows.rows import learning_rows, prepare
 from mbd.workflows.session import Session
-from mbd.workflows.sums import contributions, sum_states
+from mbd.workflows.sums import sum_rows
 from tests.workflows.disk import SPEC
 from tests.workspaces import TrainedWorkspace
 
@@ -85,5 +85,5 @@ def from_scratch(session: Session) -> str:
     model = ServedModel(current.snapshot, current.policy)
     records = store.read(suppressions=session.suppressions)
     rows = prepare(model.extractor, model.policy, learning_rows(model.policy, records))
-    states = sum_states(model.policy, [contributions(model.policy, rows)])
+    states = sum_rows(model.policy, [rows])
     return digest_of_heads({name: state.digest() for name, state in states.items()})

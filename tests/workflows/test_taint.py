@@ -44,7 +44,7 @@ from mbd.workflows.retrain import Retrained
 from mbd.workflows.rows import learning_rows, prepare
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, ReleasedHead, derive_model, write_model
-from mbd.workflows.sums import contributions, sum_states
+from mbd.workflows.sums import contributions, sum_rows
 from mbd.workspace.settings import HeadSettings, Settings
 from tests.model.builders import CLASSES, INFOS, SCORES, random_core, random_record, ranges
 from tests.workspaces import TrainedWorkspace, must_run, run_mbd
@@ -98,7 +98,7 @@ def make(records: Records, chosen: Recipe) -> Made:
     """Everything that `mbd train` computes, without noise, under one training id."""
     design = design_model(records, SCHEMA, chosen, training_id="same")
     rows = prepare(design.extractor, design.policy, learning_rows(design.policy, records))
-    states = sum_states(design.policy, [contributions(design.policy, rows)])
+    states = sum_rows(design.policy, [rows])
     return Made(design, rows, states, dict(every_number(design, states)))
 
 
