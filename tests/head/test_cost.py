@@ -38,7 +38,22 @@ def test_more_of_anything_never_costs_less():
     assert update_seconds("single", 1024, 8, 1e4) > base
     assert update_seconds("single", 1024, 1, 1e6) > base
     assert estimated_seconds(1024, 1, 2000) > estimated_seconds(1024, 1, 20)
-    assert steps("double", 1e12) == 1
+    assert steps("double", 8, 1e12) == 1
+
+
+def test_the_model_repeats_the_measurements_that_it_was_fitted_to():
+    """Seconds of `examples/benchmarks/surgery.py --cpu`, as its README shows them."""
+    measured = {
+        (1024, 1, 2073.0): (0.013, 0.008),
+        (1024, 8, 8289.0): (0.015, 0.016),
+        (2048, 1, 2081.0): (0.078, 0.043),
+        (2048, 8, 4161.0): (0.081, 0.064),
+        (4096, 1, 8318.0): (0.491, 0.266),
+        (4096, 8, 8318.0): (0.527, 0.359),
+    }
+    for size, (double, single) in measured.items():
+        assert update_seconds("double", *size) == pytest.approx(double, rel=0.1)
+        assert update_seconds("single", *size) == pytest.approx(single, rel=0.1)
 
 
 def test_wide_and_well_conditioned_heads_get_the_cheap_factor():
