@@ -10,10 +10,11 @@ coordinate, and correcting all coordinates but a set C leaves
 
 while tau = lambda sigma sqrt(rho / 2), about .11 lambda sigma at the default (1, 1e-6) with
 one head. One uncorrected coordinate already exceeds it nine times in ten, so candidates
-always grow to all of them, and growing costs more than one direct solve. Solving in the span
-of the removed rows needs a factor of the state before, and conjugate gradients need as many
-products as the state is ill-conditioned: neither is cheaper in any size that was measured.
-`examples/benchmarks/surgery.py` prints them all.
+always grow to all of them, and growing costs more than one direct solve. A solve in the span
+of the removed rows needs a factor of the state before: made from the integer state it costs
+what a direct solve costs, kept between requests it must be made anew after each. Conjugate
+gradients come near where lambda is large and K = 1, and fall behind with the root of the
+condition. `examples/benchmarks/surgery.py` measures them all.
 
 So the update solves directly from the new state alone, with a factor whose precision
 `mbd.head.cost` chooses. Whatever ran, a proved residual decides what is accepted.
