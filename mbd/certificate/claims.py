@@ -50,8 +50,9 @@ REGISTRY: dict[str, ClaimWords] = {
     ),
     "retrained": ClaimWords(
         "reproducible",
-        "Training again by the recipe that the policy holds, on the records retained when this "
-        "was issued, with the same build on the same machine, gives every file of this model.",
+        "Training again by the recipe and under the training id that the policy holds, on the "
+        "records retained when this was issued, with the same build on the same machine, gives "
+        "every file of this model.",
     ),
     "others-untouched": ClaimWords(
         "asserted",
