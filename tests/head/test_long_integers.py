@@ -40,6 +40,7 @@ def numbers(places: Places) -> list[int]:
 
 
 @given(LONG, st.integers(0, 90), st.integers(0, 2**60))
+@settings(deadline=None)
 def test_sums_shifts_and_multiples_are_those_of_python(values, bits, factor):
     places = long(values)
 
@@ -48,6 +49,7 @@ def test_sums_shifts_and_multiples_are_those_of_python(values, bits, factor):
 
 
 @given(arrays(np.int64, (4, 3), elements=st.integers(-(2**62), 2**62)))
+@settings(deadline=None)
 def test_balancing_keeps_the_numbers_and_makes_digits_small(places):
     found = balanced(places)
 
@@ -57,12 +59,14 @@ def test_balancing_keeps_the_numbers_and_makes_digits_small(places):
 
 
 @given(LONG)
+@settings(deadline=None)
 def test_floats_are_near_enough(values):
     for value, found in zip(values, to_floats(long(values)), strict=True):
         assert abs(Fraction(found) - value) <= abs(value) * Fraction(RELATIVE_ERROR)
 
 
 @given(st.lists(st.floats(-(2.0**120), 2.0**120).map(np.rint), min_size=1, max_size=5))
+@settings(deadline=None)
 def test_whole_floats_become_the_same_integers(values):
     places = places_of_floats(np.array(values))
 
@@ -71,6 +75,7 @@ def test_whole_floats_become_the_same_integers(values):
 
 
 @given(st.lists(st.integers(-(2**100), 2**100), min_size=1, max_size=6))
+@settings(deadline=None)
 def test_rounding_goes_to_the_nearest_and_upwards_at_a_half(values):
     values = [*values, 2**39, -(2**39), 3 * 2**39, 2**39 - 1]
 
