@@ -15,7 +15,8 @@ from pathlib import Path
 
 from mbd.deletion.exact import exact_update
 from mbd.errors import DataError, RefusedError, UsageError
-from mbd.workflows.design import check_design
+from mbd.head.state import digest_of_heads
+from mbd.workflows.design import check_design, design_model
 from mbd.workflows.fit import (
     Fitted,
     Note,
@@ -23,6 +24,7 @@ from mbd.workflows.fit import (
     fit,
     last_duration,
     record_duration,
+    training_rows,
     usable,
     write_fitted,
 )
@@ -30,6 +32,7 @@ from mbd.workflows.policy import Policy
 from mbd.workflows.recipe import Recipe
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ReleasedHead, write_state
+from mbd.workflows.sums import sum_rows
 from mbd.workspace.files import storage_errors
 
 CHECKPOINTS = "checkpoints"
@@ -142,6 +145,42 @@ def preview_retraining(session: Session, revoked: Iterable[Channel]) -> RetrainP
         blocks=tuple(block.name for block in policy.provenance),
         choices=_choices(recipe_of(policy)),
         estimated_seconds=last_duration(session),
+    )
+
+
+def check_training(
+    session: Session,
+    *,
+    note: Note = lambda text: None,
+    progress: Progress = lambda done, total: None,
+) -> tuple[str, ...]:
+    """Train again by the current model's recipe, in memory, and hold the model against it.
+
+    This is what a certificate of a retraining says can be repeated: with the same build and
+    on the same machine nothing is found, unless the records changed since. Nothing is written.
+
+    Returns:
+        What differs, in words.
+
+    Raises:
+        RefusedError: The model has no recipe, or nothing can be trained on what is held.
+    """
+    current, store = session.model().policy, session.store()
+    with _refusals():
+        design = design_model(
+            usable(session, store),
+            store.schema,
+            recipe_of(current),
+            training_id=current.training_id,
+            note=note,
+            progress=progress,
+        )
+    rows = (found for _, found in training_rows(session, store, design, progress))
+    states = sum_rows(design.policy, rows)
+    digest = digest_of_heads({name: state.digest() for name, state in states.items()})
+    return (
+        *(["core, scaling or choices differ"] if design.policy.digest != current.digest else []),
+        *(["the state differs"] if digest != session.state().digest else []),
     )
 
 

@@ -28,6 +28,7 @@ from mbd.workflows.retrain import (
     CHECKPOINTS,
     Retrained,
     check_retrainable,
+    check_training,
     preview_retraining,
     recipe_of,
     stage_retraining,
@@ -194,6 +195,21 @@ def test_nothing_else_moves_and_the_heads_are_the_optimum_without_noise(root):
         assert body_of(connection, done.policy_entry) == policy.to_bytes()
 
 
+def test_training_again_finds_the_model_as_it_is_and_one_that_learned_from_somebody_else(
+    trained, tmp_path
+):
+    root = copied(trained, tmp_path / "same")
+    before = everything(root)
+    assert check_training(session_at(root)) == ()
+    assert everything(root) == before
+
+    suppress(root, foundation_subject(root), GONE)
+    assert check_training(session_at(root)) == (
+        "core, scaling or choices differ",
+        "the state differs",
+    )
+
+
 def test_two_fresh_processes_write_the_same_bits(root, tmp_path):
     again = copied(root.parent, tmp_path / "again")
 
@@ -320,7 +336,7 @@ def test_a_policy_without_a_recipe_is_refused_and_keeps_its_bytes(root):
 
 def test_a_preview_names_every_block_and_the_seconds_of_the_last_training(root):
     session = session_at(root)
-    before = made_nothing(root)
+    before = everything(root)
     found = preview_retraining(session, [("0", ("text",))])
 
     assert found.blocks[:3] == ("scaler", "policy", "core")
@@ -328,12 +344,12 @@ def test_a_preview_names_every_block_and_the_seconds_of_the_last_training(root):
     assert found.estimated_seconds is not None
     assert found.estimated_seconds > 0
     assert "when core training stops" in found.choices
-    assert made_nothing(root) == before
+    assert everything(root) == before
     (root / "data" / "training.json").unlink()
     assert preview_retraining(session, []).estimated_seconds is None
 
 
-def made_nothing(root: Path) -> list[Path]:
+def everything(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if "ledger.db" not in path.name)
 
 
