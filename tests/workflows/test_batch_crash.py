@@ -92,9 +92,9 @@ MOMENTS = [
     _together("one bucket erased", partial(die_before, ERASURE, "_erase_records", call=2),
               "activated"),
     _together("one bucket searched", partial(die_before, STEPS, "scan", call=2), "erased"),
-    Moment("published, no bundle", partial(die_before, "mbd.ledger.log.Log", "proof_bundle"),
+    Moment("published, no bundle", partial(die_before, "mbd.ledger.log.Log", "proof_bundles"),
            "logged", "scanned"),
-    Moment("one bundle, no receipt", partial(die_after, PAPERS, "write_atomically"),
+    Moment("one bundle, no receipt", partial(die_after, PAPERS, "write_all_atomically"),
            "logged", "scanned"),
     Moment("receipts, no salts", partial(die_before, "mbd.database.secrets.Secrets",
            "put_all_salts"), "logged", "scanned"),
@@ -176,7 +176,7 @@ def test_killed_again_and_again_a_batch_still_ends(spread: Spread) -> None:
         partial(die_before, ERASURE, "_erase_records", call=2),
         partial(die_after, table_of("scanned"), "scanned"),
         partial(die_after, table_of("signed"), "signed"),
-        partial(die_before, PAPERS, "write_atomically", call=2),
+        partial(die_before, PAPERS, "write_all_atomically", call=2),
     ]
     command = ["revoke", "--batch", batch_of(root, *users)]
     for kill in kills:
