@@ -15,6 +15,7 @@ from mbd.data.erasure import Erasing, plan_bucket
 from mbd.database.batches import Batches
 from mbd.database.journal import Journal, Request
 from mbd.errors import ConflictError, MbdError, NotFoundError
+from mbd.head.cost import estimated_seconds
 from mbd.workflows.batch import QUEUE
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.papers import bundle_path, receipt_path
@@ -35,8 +36,10 @@ from mbd.workflows.walk import finish_batch
 Progress = Callable[[int, int], None]
 Note = Callable[[str], None]
 
-_SOLVES_PER_SECOND = 2e10
-"""Rough floating-point rate of a small machine, for estimates only."""
+_AROUND_SECONDS = 1.0
+_FILES = 2.0
+"""Of an estimate: seconds of what is around the arithmetic, and how much reading, digesting and
+writing states adds to it. Measured on a small machine, for a rough answer only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,8 +236,12 @@ def _effort(
 
         preview = preview_retraining(session, [(found.subject, found.modalities)])
         return preview.choices, preview.estimated_seconds
+    state = session.state()
     heads = [model.policy.heads[name].constants for name in found.plan.selected]
-    return (), 1.0 + sum(head.dimension**3 for head in heads) / _SOLVES_PER_SECOND
+    solving = [
+        estimated_seconds(one.dimension, one.outputs, state.heads[one.head][1]) for one in heads
+    ]
+    return (), _AROUND_SECONDS + _FILES * sum(solving)
 
 
 def result_of(
