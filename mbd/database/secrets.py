@@ -1,7 +1,9 @@
 """Secrets that must be forgettable one by one: `secrets.db`, readable by its owner only.
 
 A subject's secret keys the commitments in that subject's certificates. The escrow holds the
-salts of a certificate for the auditor; those of what was deleted are forgotten at erasure.
+salts of a certificate for the auditor; those of what was deleted are forgotten at erasure. A
+body key opens the sealed body of one ledger entry. What is forgotten is in no copy of
+`ledger.db` either: nothing there says it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from sqlalchemy import (
     Connection,
     Delete,
     Engine,
+    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -34,7 +37,7 @@ from mbd.database.connection import (
 )
 from mbd.errors import IntegrityError, NotFoundError, VersionError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SECRET_BYTES = 32
 
 _metadata = MetaData()
@@ -50,6 +53,12 @@ _escrow = Table(
     Column("certificate_id", String(26), primary_key=True),
     Column("name", String(32), primary_key=True),
     Column("salt", LargeBinary(SECRET_BYTES), nullable=False),
+)
+_body_key = Table(
+    "body_key",
+    _metadata,
+    Column("entry_index", Integer, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary(SECRET_BYTES), nullable=False),
 )
 
 
@@ -72,7 +81,7 @@ class Secrets:
 
     @classmethod
     def open(cls, path: Path) -> Secrets:
-        """Open an existing file.
+        """Open an existing file; one of an older version gets the tables that it lacks.
 
         Raises:
             NotFoundError: There is no such file.
@@ -96,6 +105,9 @@ class Secrets:
             )
         if version > SCHEMA_VERSION:
             raise VersionError(f"{path} has schema {version}; this program knows {SCHEMA_VERSION}")
+        if version < SCHEMA_VERSION:
+            with opened._write() as connection:
+                _make_tables(connection)
         return opened
 
     def subject_secrets(self, subject_hashes: Iterable[str]) -> dict[str, bytes]:
@@ -109,6 +121,40 @@ class Secrets:
             if rows:
                 connection.execute(insert(_subject), rows)
         return found | fresh
+
+    def find_subject_secret(self, subject_hash: str) -> bytes | None:
+        """The secret of a subject (named by a keyed hash), if there is one."""
+        query = select(_subject.c.secret).where(_subject.c.subject_hash == subject_hash)
+        with self._read() as connection:
+            found = connection.execute(query).scalar()
+        return None if found is None else bytes(found)
+
+    def forget_subjects(self, subject_hashes: Collection[str]) -> None:
+        """Destroy secrets of subjects; call `truncating_checkpoint` afterwards."""
+        with self._write() as connection:
+            mine = _subject.c.subject_hash.in_(list(subject_hashes))
+            connection.execute(delete(_subject).where(mine))
+
+    def put_body_keys(self, keys: Mapping[int, bytes]) -> None:
+        """Keep the keys of bodies, by entry index.
+
+        Replaces those that an append left which never committed.
+        """
+        with self._write() as connection:
+            rows = [{"entry_index": index, "key": key} for index, key in keys.items()]
+            connection.execute(insert(_body_key).prefix_with("OR REPLACE"), rows)
+
+    def body_keys(self, first: int, last: int) -> dict[int, bytes]:
+        """The keys of bodies of entries from `first` to `last`, both included."""
+        query = select(_body_key).where(_body_key.c.entry_index.between(first, last))
+        with self._read() as connection:
+            return {index: bytes(key) for index, key in connection.execute(query)}
+
+    def forget_body_keys(self, indices: Collection[int]) -> None:
+        """Destroy keys of bodies; call `truncating_checkpoint` afterwards."""
+        with self._write() as connection:
+            mine = _body_key.c.entry_index.in_(list(indices))
+            connection.execute(delete(_body_key).where(mine))
 
     def put_salts(self, certificate_id: str, salts: Mapping[str, bytes]) -> None:
         """Keep the salts of one certificate; as `put_all_salts`."""

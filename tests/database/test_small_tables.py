@@ -143,7 +143,7 @@ def test_what_is_no_file_of_secrets_is_refused(tmp_path, database, secrets):
     with pytest.raises(IntegrityError):
         Secrets.open(database.path)
     with secrets._write() as connection:
-        connection.exec_driver_sql("PRAGMA user_version = 2")
+        connection.exec_driver_sql("PRAGMA user_version = 3")
     with pytest.raises(VersionError):
         Secrets.open(secrets.path)
 
