@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, or_, select
 
 from mbd.database import tables
 from mbd.errors import IntegrityError, MbdError
 from mbd.ledger.binding import check_body, published_labels
+from mbd.ledger.bodies import KeyOf, no_keys, open_body
 from mbd.ledger.entry import Entry, parse_entry
-from mbd.ledger.merkle import completed_nodes, root_of
-from mbd.ledger.note import VerifierKey, open_checkpoint
-from mbd.ledger.queries import LogEntry, log_size, to_entry
+from mbd.ledger.merkle import RightEdge
+from mbd.ledger.note import Checkpoint, VerifierKey, open_checkpoint
+from mbd.ledger.queries import LogEntry, in_pages, log_size, to_entry
 
-Nodes = dict[tuple[int, int], bytes]
-"""(level, index) -> hash."""
+_PAGE = 250
+"""Entries with their bodies in memory at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class LogReport:
     checkpoints: int = 0
     bodies: int = 0
     """How many bodies are still held, and were compared with their leaves."""
+    unreadable: int = 0
+    """How many are held sealed, without a key here: only their leaves were checked."""
 
     @property
     def ok(self) -> bool:
@@ -50,49 +53,64 @@ class LogFault(IntegrityError):
         self.index = index
 
 
-def check_log(connection: Connection, key: VerifierKey, remembered: str | None) -> LogReport:
-    """Check, in the order of the log:
+def check_log(
+    connection: Connection,
+    key: VerifierKey,
+    remembered: str | None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    key_of: KeyOf = no_keys,
+) -> LogReport:
+    """Check, entry by entry in the order of the log:
 
-    1. every leaf: in its place, canonical, equal to the columns listed beside it;
-    2. every body still held: the one its leaf binds; a certificate says what is listed;
-    3. every stored subtree hash, recomputed from the leaves;
-    4. nothing stored beyond the size of the log;
-    5. every published checkpoint, and the remembered one: signed by `key`, root as recomputed.
+    1. its leaf: in its place, canonical, equal to the columns listed beside it;
+    2. its body, if still held and readable: the one the leaf binds; a certificate says what is
+       listed;
+    3. the stored hash of every subtree that it completes, recomputed from the leaves;
+    4. the checkpoint published after it, and the remembered one: signed by `key`, root as
+       recomputed;
+
+    and at the end that nothing is stored or signed beyond the size of the log. A page of rows
+    is in memory, and a hash for each level of the tree: no more, however long the log is.
+
+    A wrong checkpoint counts as found at the first entry that no good checkpoint before it
+    vouches for: from there on the entries may be others than those that were signed.
 
     Args:
         connection: A reading transaction.
         key: The log's public key, named after the log.
         remembered: The signer's own last note, kept outside the database.
+        progress: Told how many of how many entries were checked, now and then.
+        key_of: Keys of sealed bodies, see `ledger.bodies`.
     """
     size = log_size(connection)
+    edge, nodes = RightEdge(_nothing, 0), _StoredNodes(connection)
+    published = _Published(connection, key, remembered)
+    bodies = unreadable = 0
     try:
-        nodes, bodies = _check_entries(connection, size)
-        published = _notes(connection)
-        for listed, note in published:
-            if _check_note(note, key, nodes, size) != listed:
-                raise LogFault(None, f"the checkpoint listed at size {listed} has another size")
-        if remembered is not None:
-            _check_note(remembered, key, nodes, size)
+        published.check(edge)
+        for row in _rows(connection):
+            _check_place(row.entry_index, edge.size, size)
+            body = _opened(row, key_of)
+            _check_nodes(edge, _check_entry(to_entry(row), body), nodes)
+            bodies += body is not None
+            unreadable += body is None and row.content is not None
+            published.check(edge)
+            if edge.size % _PAGE == 0:
+                progress(edge.size, size)
+        if edge.size != size:
+            raise LogFault(edge.size, f"entry {edge.size} is missing: the log has {size}")
+        nodes.check_end()
+        published.check_end(edge)
     except LogFault as fault:
         return LogReport(size=size, root=None, bad_index=fault.index, problem=fault.message)
-    return LogReport(size=size, root=_root(nodes, size), checkpoints=len(published), bodies=bodies)
-
-
-def _check_entries(connection: Connection, size: int) -> tuple[Nodes, int]:
-    stored = _stored_nodes(connection)
-    checked: Nodes = {}
-    index = bodies = 0
-    for row in _rows(connection):
-        _check_place(row.entry_index, index, size)
-        _check_nodes(index, _check_entry(to_entry(row), row.content), stored, checked)
-        bodies += row.content is not None
-        index += 1
-    if index != size:
-        raise LogFault(index, f"entry {index} is missing: the log has {size}")
-    if stored:
-        level, at = min(stored)
-        raise LogFault(at << level, f"the subtree ({level}, {at}) belongs to no entry")
-    return checked, bodies
+    return LogReport(
+        size=size,
+        root=edge.root(),
+        checkpoints=published.count,
+        bodies=bodies,
+        unreadable=unreadable,
+    )
 
 
 def _check_place(found: int, index: int, size: int) -> None:
@@ -100,6 +118,17 @@ def _check_place(found: int, index: int, size: int) -> None:
         raise LogFault(min(index, found), f"entry {index} is missing")
     if index >= size:
         raise LogFault(index, f"entry {index} is beyond the size of the log, {size}")
+
+
+def _opened(row: Row[Any], key_of: KeyOf) -> bytes | None:
+    """The body of an entry; None if there is none, or none that can be read here."""
+    if row.content is None:
+        return None
+    try:
+        return open_body(row.entry_index, bytes(row.leaf), bytes(row.content), key_of)
+    except MbdError as error:
+        index = row.entry_index
+        raise LogFault(index, f"entry {index}: {error.message}") from error
 
 
 def _check_entry(row: LogEntry, body: bytes | None) -> Entry:
@@ -126,49 +155,110 @@ def _check_labels(row: LogEntry, body: bytes) -> None:
         raise IntegrityError("what is listed is not what the certificate says")
 
 
-def _check_nodes(index: int, entry: Entry, stored: Nodes, checked: Nodes) -> None:
+def _check_nodes(edge: RightEdge, entry: Entry, stored: _StoredNodes) -> None:
     """Step 3 for the subtrees that this entry completes."""
-
-    def read(level: int, at: int) -> bytes:
-        return checked[level, at]
-
-    for level, at, digest in completed_nodes(index, entry.leaf_hash(), read):
-        if stored.pop((level, at), None) != digest:
+    index = edge.size
+    for level, at, digest in edge.append(entry.leaf_hash()):
+        if stored.take(level, at) != digest:
             raise LogFault(index, f"the subtree ({level}, {at}) is missing or has another hash")
-        checked[level, at] = digest
 
 
-def _check_note(note: str, key: VerifierKey, nodes: Nodes, size: int) -> int:
-    """Step 5 for one note; the size that it signs."""
-    try:
-        checkpoint = open_checkpoint(note, key, key.name)
-    except MbdError as error:
-        raise LogFault(None, f"a checkpoint: {error.message}") from error
-    if checkpoint.size > size:
-        raise LogFault(
-            size, f"a checkpoint of size {checkpoint.size} was signed; entry {size} is missing"
-        )
-    if _root(nodes, checkpoint.size) != checkpoint.root:
-        raise LogFault(None, f"the checkpoint of size {checkpoint.size} has another root")
-    return checkpoint.size
+class _StoredNodes:
+    """The stored subtree hashes, level by level in step with the log."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._levels: dict[int, Iterator[Row[Any]]] = {}
+
+    def take(self, level: int, at: int) -> bytes | None:
+        """The hash of the next subtree of a level, if that is number `at`."""
+        rows = self._levels.setdefault(level, self._level(level))
+        row = next(rows, None)
+        return bytes(row.hash) if row is not None and row.node_index == at else None
+
+    def check_end(self) -> None:
+        """Nothing may be left."""
+        lefts, column = list[tuple[int, int]](), tables.node.c.level
+        last = max(self._levels, default=-1)
+        beyond = select(tables.node).where(or_(column < 0, column > last))
+        for rows in (*self._levels.values(), iter(self._connection.execute(beyond.limit(1)))):
+            row = next(rows, None)
+            if row is not None:
+                lefts.append((row.level, row.node_index))
+        if lefts:
+            level, at = min(lefts)
+            raise LogFault(at << max(level, 0), f"the subtree ({level}, {at}) belongs to no entry")
+
+    def _level(self, level: int) -> Iterator[Row[Any]]:
+        node = tables.node
+        query = select(node).where(node.c.level == level)
+        return in_pages(self._connection, query, node.c.node_index)
 
 
-def _root(nodes: Nodes, size: int) -> bytes:
-    return root_of(lambda level, at: nodes[level, at], size)
+class _Published:
+    """The published checkpoints and the remembered one, in step with the log: step 4."""
+
+    def __init__(self, connection: Connection, key: VerifierKey, remembered: str | None) -> None:
+        self.count = 0
+        self._key = key
+        self._vouched = 0
+        self._memory = remembered
+        table = tables.checkpoint
+        self._rows = in_pages(connection, select(table), table.c.size)
+        self._next = next(self._rows, None)
+        try:
+            self._remembered = None if remembered is None else self._open(remembered)
+        except LogFault:
+            self._remembered = None
+
+    def check(self, edge: RightEdge) -> None:
+        """Check what was signed at the size that the log has grown to."""
+        while self._next is not None and self._next.size <= edge.size:
+            head = self._open(self._next.note)
+            if not self._next.size == head.size == edge.size:
+                raise self._fault(f"the checkpoint listed at size {self._next.size} has another")
+            self._compare(head, edge)
+            self.count += 1
+            self._next = next(self._rows, None)
+        if self._remembered is not None and self._remembered.size == edge.size:
+            self._compare(self._remembered, edge)
+
+    def check_end(self, edge: RightEdge) -> None:
+        """Nothing may have been signed beyond the log."""
+        if self._memory is not None and self._remembered is None:
+            self._open(self._memory)
+        later = [head for head in (self._remembered,) if head is not None]
+        if self._next is not None:
+            later.append(self._open(self._next.note))
+        for head in later:
+            if head.size > edge.size:
+                raise LogFault(
+                    edge.size,
+                    f"a checkpoint of size {head.size} was signed; entry {edge.size} is missing",
+                )
+        if self._next is not None:
+            raise self._fault(f"the checkpoint listed at size {self._next.size} has another")
+
+    def _compare(self, head: Checkpoint, edge: RightEdge) -> None:
+        if head.root != edge.root():
+            raise self._fault(f"the checkpoint of size {head.size} has another root")
+        self._vouched = head.size
+
+    def _open(self, note: str) -> Checkpoint:
+        try:
+            return open_checkpoint(note, self._key, self._key.name)
+        except MbdError as error:
+            raise self._fault(f"a checkpoint: {error.message}") from error
+
+    def _fault(self, detail: str) -> LogFault:
+        return LogFault(self._vouched, detail)
 
 
 def _rows(connection: Connection) -> Iterator[Row[Any]]:
     entry, body = tables.entry, tables.body
-    query = select(entry, body.c.content).outerjoin(body).order_by(entry.c.entry_index)
-    yield from connection.execute(query)
+    query = select(entry, body.c.content).outerjoin(body)
+    return in_pages(connection, query, entry.c.entry_index, rows=_PAGE)
 
 
-def _stored_nodes(connection: Connection) -> Nodes:
-    rows = connection.execute(select(tables.node))
-    return {(level, at): digest for level, at, digest in rows}
-
-
-def _notes(connection: Connection) -> list[tuple[int, str]]:
-    checkpoint = tables.checkpoint
-    query = select(checkpoint.c.size, checkpoint.c.note).order_by(checkpoint.c.size)
-    return [(size, note) for size, note in connection.execute(query)]
+def _nothing(level: int, index: int) -> bytes:
+    raise AssertionError("the empty tree has no subtree")

@@ -7,30 +7,35 @@ per size ever; whoever is killed between the two leaves an unpublished entry tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, insert, update
-from sqlalchemy.dialects.sqlite import insert as insert_or
+from sqlalchemy import Connection, insert, select, update
 
+from mbd.canonical.tree import leaf_hash
 from mbd.database import tables
 from mbd.database.engine import Database
-from mbd.errors import IntegrityError, MbdError, NotFoundError, TemporaryError
+from mbd.errors import IntegrityError, NotFoundError
 from mbd.ledger.binding import check_body
+from mbd.ledger.bodies import SEALED, Vault, refuse_ambiguous
 from mbd.ledger.entry import Entry
 from mbd.ledger.memory import Memory, default_path
 from mbd.ledger.merkle import (
-    completed_nodes,
+    HashReader,
+    RightEdge,
     consistency_proof,
-    inclusion_proof,
     root_of,
     verify_consistency,
-    verify_inclusion,
 )
-from mbd.ledger.note import Checkpoint, NoteSigner, VerifierKey, open_checkpoint, sign_checkpoint
-from mbd.ledger.queries import latest_note, log_size, modalities_text, node_reader
-from mbd.ledger.tlog_proof import TlogProof
+from mbd.ledger.note import Checkpoint, NoteSigner, VerifierKey, sign_checkpoint
+from mbd.ledger.proofs import open_stored, prove_entries
+from mbd.ledger.queries import latest_note, log_size, modalities_text, with_nodes
+
+_ROWS = 1000
+"""Entries that are stored together: what an append of many holds in memory."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Log:
     signer: NoteSigner
     memory_path: Path | None = None
     """Where the last signed checkpoint is remembered; default: the user's state directory."""
+    vault: Vault | None = None
+    """Where the keys of sealed bodies go; None: every body is stored as it is."""
     memory: Memory = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,14 +99,14 @@ class Log:
         Returns:
             Their indices.
         """
-        size = log_size(connection, lock=True)
-        self._refuse_rollback(connection, size)
-        first = size
-        for entry, body, labels in entries:
-            _store(connection, size, entry, body, labels)
-            size += 1
-        connection.execute(update(tables.head).values(size=size))
-        return list(range(first, size))
+        first = log_size(connection, lock=True)
+        self._refuse_rollback(connection, first)
+        edge = with_nodes(connection, lambda read: RightEdge(read, first))
+        rest = iter(entries)
+        while piece := list(itertools.islice(rest, _ROWS)):
+            _store(connection, edge, piece, self.vault)
+        connection.execute(update(tables.head).values(size=edge.size))
+        return list(range(first, edge.size))
 
     def publish(self) -> str:
         """Sign the log as it is, unless that was done; call after the commit.
@@ -120,7 +127,7 @@ class Log:
                     return self._keep(connection, note, size)
             if remembered is not None:  # signed just before a crash: no note is ever lost
                 _store_note(connection, remembered, self._open(remembered).size)
-            root = root_of(node_reader(connection), size)
+            root = with_nodes(connection, lambda read: root_of(read, size))
             note = sign_checkpoint(Checkpoint(self.origin, size, root), self.signer)
             return self._keep(connection, note, size)
 
@@ -168,18 +175,7 @@ class Log:
     def proof_bundles(self, indices: Iterable[int]) -> list[str]:
         """The same for several entries, read at one moment."""
         with self.database.read() as connection:
-            size, read = log_size(connection), node_reader(connection)
-            heads: dict[str, Checkpoint] = {}
-            proofs = []
-            for index in indices:
-                note = _covering(connection, index, size)
-                if note not in heads:
-                    heads[note] = self._open(note)
-                head = heads[note]
-                hashes = inclusion_proof(read, index, head.size)
-                verify_inclusion(read(0, index), index, head.size, hashes, head.root)
-                proofs.append(TlogProof(index, tuple(hashes), note).text)
-        return proofs
+            return [proof.text for proof in prove_entries(connection, self.verifier_key, indices)]
 
     def _keep(self, connection: Connection, note: str, size: int) -> str:
         """Remember a note outside the database first: nobody may see one that can be forgotten."""
@@ -190,73 +186,80 @@ class Log:
 
     def _refuse_rollback(self, connection: Connection, size: int) -> None:
         """Both memories of what was signed must be a prefix of the log as it is."""
-        read = node_reader(connection)
         for note in {self.memory.read(), latest_note(connection)} - {None}:
             signed = self._open(str(note))
             if signed.size > size:
                 raise _rolled_back(f"{signed.size} entries were signed, but it holds {size}")
-            proof = consistency_proof(read, signed.size, size)
             try:
-                verify_consistency(signed.size, size, signed.root, root_of(read, size), proof)
+                _check_prefix(connection, signed, size)
             except IntegrityError as error:
                 raise _rolled_back(error.message) from error
 
     def _open(self, note: str) -> Checkpoint:
-        try:
-            return open_checkpoint(note, self.verifier_key, self.origin)
-        except MbdError as error:
-            raise IntegrityError(
-                f"a signed checkpoint of this log is damaged: {error.message}",
-                code="log.checkpoint",
-                hint=f"it is in the database or in {self.memory.path}",
-            ) from error
+        where = f"it is in the database or in {self.memory.path}"
+        return open_stored(note, self.verifier_key, where)
 
 
-def _covering(connection: Connection, index: int, size: int) -> str:
-    """The newest checkpoint, which has to cover an entry."""
-    if not 0 <= index < size:
-        raise NotFoundError(f"the ledger has no entry {index}", code="log.not_found")
-    note = latest_note(connection, above=index)
-    if note is None:
-        raise TemporaryError(
-            f"entry {index} is not covered by a checkpoint yet",
-            code="log.unpublished",
-            hint="run `mbd resume`",
-        )
-    return note
+def _check_prefix(connection: Connection, signed: Checkpoint, size: int) -> None:
+    """Check that what was signed is a prefix of the stored tree of `size` leaves."""
+
+    def proof_and_root(read: HashReader) -> tuple[list[bytes], bytes]:
+        return consistency_proof(read, signed.size, size), root_of(read, size)
+
+    proof, root = with_nodes(connection, proof_and_root)
+    verify_consistency(signed.size, size, signed.root, root, proof)
 
 
 def _store(
-    connection: Connection, index: int, entry: Entry, body: bytes | None, labels: Labels
+    connection: Connection,
+    edge: RightEdge,
+    piece: Sequence[tuple[Entry, bytes | None, Labels]],
+    vault: Vault | None,
 ) -> None:
-    """Entry, body, and the nodes that the entry completes."""
-    if body is not None:
-        check_body(entry, body)
-    _store_entry(connection, index, entry, labels)
-    if body is not None:
-        connection.execute(insert(tables.body).values(entry_index=index, content=body))
-    nodes = completed_nodes(index, entry.leaf_hash(), node_reader(connection))
-    rows = [{"level": level, "node_index": at, "hash": digest} for level, at, digest in nodes]
-    connection.execute(insert(tables.node), rows)
+    """Entries, bodies, and the nodes that they complete."""
+    entries, nodes = [], []
+    bodies: dict[int, bytes] = {}
+    private: dict[int, tuple[bytes, bytes]] = {}
+    for entry, body, labels in piece:
+        row = _entry_row(edge.size, entry, labels)
+        entries.append(row)
+        if body is not None:
+            check_body(entry, body)
+            refuse_ambiguous(body)
+            bodies[edge.size] = body
+            if entry.type in SEALED:
+                private[edge.size] = row["leaf"], body
+        for level, at, digest in edge.append(row["leaf_hash"]):
+            nodes.append({"level": level, "node_index": at, "hash": digest})
+    connection.execute(insert(tables.entry), entries)
+    if vault is not None:
+        bodies |= vault.seal_all(private)
+    if bodies:
+        rows = [{"entry_index": index, "content": content} for index, content in bodies.items()]
+        connection.execute(insert(tables.body), rows)
+    connection.execute(insert(tables.node), nodes)
 
 
-def _store_entry(connection: Connection, index: int, entry: Entry, labels: Labels) -> None:
-    row = {
+def _entry_row(index: int, entry: Entry, labels: Labels) -> dict[str, Any]:
+    leaf = entry.leaf_bytes()
+    return {
         "entry_index": index,
         "type": entry.type,
         "time": entry.time,
-        "leaf": entry.leaf_bytes(),
-        "leaf_hash": entry.leaf_hash(),
+        "leaf": leaf,
+        "leaf_hash": leaf_hash(leaf),
         "guarantee_class": labels.guarantee_class,
         "modalities": modalities_text(labels.modalities),
         "certificate_id": labels.certificate_id,
     }
-    connection.execute(insert(tables.entry).values(row))
 
 
 def _store_note(connection: Connection, note: str, size: int) -> None:
-    row = {"size": size, "note": note}
-    connection.execute(insert_or(tables.checkpoint).values(row).on_conflict_do_nothing())
+    """Keep a note, unless that was done; the caller keeps other writers away."""
+    checkpoint = tables.checkpoint
+    known = select(checkpoint.c.size).where(checkpoint.c.size == size)
+    if connection.execute(known).first() is None:
+        connection.execute(insert(checkpoint).values(size=size, note=note))
 
 
 def _rolled_back(detail: str) -> IntegrityError:

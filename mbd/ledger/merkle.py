@@ -35,6 +35,37 @@ def completed_nodes(index: int, leaf: bytes, read: HashReader) -> list[Node]:
     return nodes
 
 
+class RightEdge:
+    """The complete subtrees that make up a tree, at most one per level: all it needs to grow.
+
+    They are the terms of MTH(D[size]) that the split of RFC 6962, section 2.1, ends in: one of
+    2**level leaves for every bit of `size`, largest first.
+    """
+
+    def __init__(self, read: HashReader, size: int) -> None:
+        self.size = size
+        levels = [level for level in range(size.bit_length()) if size >> level & 1]
+        self._peaks = {level: read(level, (size >> level) - 1) for level in levels}
+
+    def append(self, leaf: bytes) -> list[Node]:
+        """Grow by a leaf (its hash); the complete subtrees that appear."""
+        nodes = completed_nodes(self.size, leaf, lambda level, _: self._peaks.pop(level))
+        level, _, digest = nodes[-1]
+        self._peaks[level] = digest
+        self.size += 1
+        return nodes
+
+    def root(self) -> bytes:
+        """MTH(D[size])."""
+        if not self._peaks:
+            return empty_root()
+        smallest, *larger = sorted(self._peaks)
+        digest = self._peaks[smallest]
+        for level in larger:
+            digest = node_hash(self._peaks[level], digest)
+        return digest
+
+
 def root_of(read: HashReader, size: int) -> bytes:
     """Tree head of the first `size` leaves: MTH(D[size]), RFC 6962, section 2.1."""
     return _subtree(read, 0, size) if size else empty_root()

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, select, tuple_
 
 from mbd.canonical.ulid import is_ulid
 from mbd.database import tables
 from mbd.errors import IntegrityError, NotFoundError
-from mbd.ledger.merkle import HashReader
+from mbd.ledger.merkle import HASH_BYTES, HashReader
 from mbd.values import availability_name
 
-_INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
+T = TypeVar("T")
+
+MAX_INDEX = 2**31 - 1
+"""What a column of indices can hold."""
+
+PAGE = 1000
+"""Rows held in memory while a long table is read."""
+
+_KEYS = 400
+"""Subtrees asked for in one query: two parameters each, and SQLite once allowed 999."""
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +49,11 @@ class LogEntry:
 class Filter:
     """Which entries to list; None does not restrict."""
 
+    after: int | None = None
+    """Entries with a larger index."""
+    before: int | None = None
+    """Entries with a smaller index."""
+    type: str | None = None
     since: date | None = None
     """First day, UTC."""
     until: date | None = None
@@ -59,40 +77,110 @@ def log_size(connection: Connection, *, lock: bool = False) -> int:
     return int(size)
 
 
-def node_reader(connection: Connection) -> HashReader:
-    """Read stored subtree hashes one by one; IntegrityError where one is missing."""
-    node = tables.node
+def with_nodes(connection: Connection, calculate: Callable[[HashReader], T]) -> T:
+    """What `calculate` makes of stored subtree hashes, which are read in one query.
 
-    def read(level: int, index: int) -> bytes:
-        query = select(node.c.hash).where(node.c.level == level, node.c.node_index == index)
-        found = connection.execute(query).scalar()
-        if found is None:
+    It runs twice: to learn what it reads, and with what was read. So which hashes it asks for
+    must not depend on their values, as no proof of `ledger.merkle` does.
+
+    Raises:
+        IntegrityError: A subtree is missing.
+    """
+    wanted: set[tuple[int, int]] = set()
+
+    def note(level: int, index: int) -> bytes:
+        wanted.add((level, index))
+        return bytes(HASH_BYTES)
+
+    calculate(note)
+    found = read_nodes(connection, wanted)
+    return calculate(lambda level, index: found[level, index])
+
+
+def read_nodes(
+    connection: Connection, wanted: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], bytes]:
+    """Stored subtree hashes by (level, index).
+
+    Raises:
+        IntegrityError: One is missing.
+    """
+    node, found = tables.node, dict[tuple[int, int], bytes]()
+    missing = sorted(wanted)
+    for start in range(0, len(missing), _KEYS):
+        chosen = tuple_(node.c.level, node.c.node_index).in_(missing[start : start + _KEYS])
+        for level, index, digest in connection.execute(select(node).where(chosen)):
+            found[level, index] = bytes(digest)
+    for level, index in missing:
+        if (level, index) not in found:
             raise IntegrityError(
                 f"the ledger has lost the subtree ({level}, {index})",
                 code="log.corrupt",
                 hint="run `mbd ledger check`",
             )
-        return bytes(found)
-
-    return read
+    return found
 
 
-def list_entries(connection: Connection, chosen: Filter | None = None) -> list[LogEntry]:
-    """The entries that `chosen` lets through, in the order of the log."""
+def in_pages(
+    connection: Connection, query: Select[Any], key: Column[int], rows: int = PAGE
+) -> Iterator[Row[Any]]:
+    """Rows in the order of `key`, which is indexed, unique and selected; one page in memory."""
+    page = query.order_by(key).limit(rows)
+    found = connection.execute(page).all()
+    while found:
+        yield from found
+        if len(found) < rows:
+            return
+        found = connection.execute(page.where(key > found[-1]._mapping[key])).all()
+
+
+def list_entries(
+    connection: Connection, chosen: Filter | None = None, *, limit: int | None = None
+) -> list[LogEntry]:
+    """The entries that `chosen` lets through, in the order of the log; the first `limit`."""
+    entries = iterate_entries(connection, chosen)
+    return list(entries if limit is None else itertools.islice(entries, limit))
+
+
+def iterate_entries(connection: Connection, chosen: Filter | None = None) -> Iterator[LogEntry]:
+    """The same one by one, with one page of them in memory."""
     entry, chosen = tables.entry, chosen or Filter()
-    query = select(entry).order_by(entry.c.entry_index)
+    query = select(entry).where(*_conditions(connection, chosen))
+    for row in in_pages(connection, query, entry.c.entry_index):
+        yield to_entry(row)
+
+
+def _conditions(connection: Connection, chosen: Filter) -> list[ColumnElement[bool]]:
+    """The same in SQL; every column compared has an index."""
+    entry, found = tables.entry.c, list[ColumnElement[bool]]()
+    if chosen.after is not None:
+        found.append(entry.entry_index > chosen.after)
+    if chosen.before is not None:
+        found.append(entry.entry_index < chosen.before)
+    if chosen.type is not None:
+        found.append(entry.type == chosen.type)
     if chosen.since is not None:
-        query = query.where(entry.c.time >= chosen.since.isoformat())
+        found.append(entry.time >= chosen.since.isoformat())
     if chosen.until is not None:
-        query = query.where(entry.c.time < (chosen.until + timedelta(days=1)).isoformat())
+        found.append(entry.time < (chosen.until + timedelta(days=1)).isoformat())
     if chosen.guarantee_class is not None:
-        query = query.where(entry.c.guarantee_class == chosen.guarantee_class)
+        found.append(entry.guarantee_class == chosen.guarantee_class)
     if chosen.certificate_id is not None:
-        query = query.where(entry.c.certificate_id == chosen.certificate_id)
-    found = [to_entry(row) for row in connection.execute(query)]
-    if chosen.modality is None:
-        return found
-    return [one for one in found if chosen.modality in one.modalities]
+        found.append(entry.certificate_id == chosen.certificate_id)
+    if chosen.modality is not None:
+        listed = [text for text in _modalities(connection) if chosen.modality in text.split("+")]
+        found.append(entry.modalities.in_(listed))
+    return found
+
+
+def _modalities(connection: Connection) -> Iterator[str]:
+    """Every combination of modalities that an entry lists: few, each found by one index look-up."""
+    column = tables.entry.c.modalities
+    smallest = select(func.min(column))
+    found = connection.execute(smallest).scalar()
+    while found is not None:
+        yield found
+        found = connection.execute(smallest.where(column > found)).scalar()
 
 
 def find_entry(connection: Connection, reference: str) -> LogEntry:
@@ -103,7 +191,7 @@ def find_entry(connection: Connection, reference: str) -> LogEntry:
     """
     entry = tables.entry
     query = select(entry)
-    if _INDEX.fullmatch(reference):
+    if _INDEX.fullmatch(reference) and int(reference) <= MAX_INDEX:
         query = query.where(entry.c.entry_index == int(reference))
     elif is_ulid(reference):
         query = query.where(entry.c.certificate_id == reference, entry.c.type == "certificate")

@@ -24,7 +24,7 @@ from mbd.ledger.check import check_log
 from mbd.ledger.entry import unsigned_entry
 from mbd.ledger.log import Log
 from mbd.ledger.merkle import root_of
-from mbd.ledger.queries import log_size, node_reader
+from mbd.ledger.queries import log_size, with_nodes
 from mbd.signing.commitment import commit, new_salt
 from mbd.workflows.backup import (
     FILES,
@@ -183,7 +183,7 @@ def check_ledger(log: Log, backup: Backup) -> int:
                     log.database.path,
                     f"it has {size} entries, the backup's had {backup.ledger_size}",
                 )
-            root = root_of(node_reader(connection), backup.ledger_size).hex()
+            root = with_nodes(connection, lambda read: root_of(read, backup.ledger_size)).hex()
     except (IntegrityError, NotFoundError) as error:
         raise _unusable(log.database.path, error.message) from error
     if root != backup.ledger_root:
