@@ -38,6 +38,10 @@ entry = Table(
     Column("modalities", Text),
     Column("certificate_id", String(26)),
     Index("entry_certificate", "certificate_id"),
+    Index("entry_type", "type", "entry_index"),
+    Index("entry_class", "guarantee_class", "entry_index"),
+    Index("entry_modalities", "modalities", "entry_index"),
+    Index("entry_time", "time", "entry_index"),
 )
 """The leaves, and what may be published to find them by: never a subject.
 
