@@ -9,12 +9,12 @@ steps together (`mbd.database.batches`), the others each for itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from mbd.canonical.times import timestamp
 from mbd.database.tables import batch as batches
@@ -45,7 +45,8 @@ class Request:
 
     request_id: str
     fingerprint: str
-    """Keyed hash (hex) of the content: the same id with another one is a conflict."""
+    """Keyed hash (hex) of id and content: the same id with another one is a conflict. Empty once
+    it was forgotten who made the request."""
     received_at: str
     due_by: str
     stage: str = STAGES[0]
@@ -65,6 +66,11 @@ class Request:
     def is_open(self) -> bool:
         """Whether there is something left to do."""
         return self.stage not in FINISHED
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether nothing links it to a person any more."""
+        return not self.fingerprint
 
     def reached(self, stage: str) -> bool:
         """Whether that step of the walk was taken; False for a cancelled request."""
@@ -162,6 +168,24 @@ class Journal:
                 code="request.stage",
             )
         return self._end(request_id, CANCELLED, cancelled_at)
+
+    def unlink(self, request_ids: Collection[str], to: Request) -> None:
+        """Forget who made these completed requests.
+
+        Args:
+            request_ids: Which.
+            to: A completed request that was none: what is kept of the person stands on it.
+
+        Raises:
+            ConflictError: One is not completed.
+        """
+        chosen = requests.c.request_id.in_(list(request_ids))
+        left = select(requests.c.request_id).where(chosen, requests.c.stage.not_in(FINISHED))
+        if found := self.connection.execute(left).scalar():
+            raise ConflictError(f"request {found} is not completed", code="request.stage")
+        self.connection.execute(update(requests).where(chosen).values(fingerprint="", origin=None))
+        row = {name: value for name, value in vars(to).items() if name != "detail"}
+        self.connection.execute(insert(requests).values(row))
 
     def _end(self, request_id: str, stage: str, at: datetime) -> Request:
         changes: dict[str, Any] = {

@@ -1,17 +1,22 @@
 """Which modality of whom may not be used any more, whatever arrives.
 
 The list is retained for as long as the service runs, so it holds keyed hashes only. It is a
-history: what was lifted stays in it, because a certificate stands on it.
+history: what was lifted stays in it, because a certificate stands on it. A channel that is
+revoked again after it was granted takes another turn, with another hash: without the key nobody
+sees that two revocations were of one channel.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Update, delete, insert, select, update
 
 from mbd.canonical.times import timestamp
 from mbd.database.tables import suppression
@@ -42,48 +47,100 @@ class Suppressions:
 
     def blocks(self, subject: str, modality: str) -> bool:
         """Whether this modality of this subject must be treated as absent."""
-        return bool(self.hashes) and _hash(self.key, subject, modality) in self.hashes
+        return bool(self.hashes) and any(
+            hashed in self.hashes for hashed in self._turns(subject, modality)
+        )
 
     def granted(self, subject: str, modality: str) -> bool:
         """Whether this modality of this subject was revoked, and granted again."""
-        return bool(self.lifted) and _hash(self.key, subject, modality) in self.lifted
+        if not self.lifted or self.blocks(subject, modality):
+            return False
+        return _hash(self.key, subject, modality) in self.lifted
+
+    def _turns(self, subject: str, modality: str) -> Iterator[str]:
+        """The hashes of a channel, one for each time that it was revoked."""
+        for turn in itertools.count():
+            hashed = _hash(self.key, subject, modality, turn)
+            if hashed not in self.hashes and hashed not in self.lifted:
+                return
+            yield hashed
 
 
 def add(
     connection: Connection, key: bytes, subject: str, modality: str, at: datetime, request_id: str
 ) -> None:
     """Suppress from now on; again is fine and keeps the first time and request."""
-    if find(connection, key, subject, modality) is not None:
+    past = _history(connection, key, subject, modality)
+    if any(row.lifted_at is None for row in past):
         return
-    hashed = _hash(key, subject, modality)
+    hashed = _hash(key, subject, modality, len({row.key_hash for row in past}))
     row = {"key_hash": hashed, "at": timestamp(at), "request_id": request_id}
     connection.execute(insert(suppression).values(row))
 
 
 def lift(connection: Connection, key: bytes, subject: str, modality: str, at: datetime) -> bool:
     """Let what arrives from now on be used again; False if it is not suppressed."""
-    statement = update(suppression).where(*_in_force(key, subject, modality))
-    changed = connection.execute(statement.values(lifted_at=timestamp(at)))
-    return bool(changed.rowcount)
+    for row in _history(connection, key, subject, modality):
+        if row.lifted_at is None:
+            connection.execute(_of(row).values(lifted_at=timestamp(at)))
+            return True
+    return False
 
 
 def reinstate(connection: Connection, key: bytes, subject: str, modality: str) -> None:
     """Undo the last `lift` of a channel that is not suppressed."""
-    mine = suppression.c.key_hash == _hash(key, subject, modality)
-    last = select(func.max(suppression.c.lifted_at)).where(mine).scalar_subquery()
-    statement = update(suppression).where(mine, suppression.c.lifted_at == last)
-    connection.execute(statement.values(lifted_at=None))
+    past = _history(connection, key, subject, modality)
+    if past:
+        connection.execute(_of(past[-1]).values(lifted_at=None))
 
 
 def remove_of(connection: Connection, request_id: str) -> None:
-    """Take back what this request suppressed: it was cancelled."""
-    connection.execute(delete(suppression).where(suppression.c.request_id == request_id))
+    """Take back what this request suppresses: it was cancelled.
+
+    What was granted again since stays in the history.
+    """
+    mine = (suppression.c.request_id == request_id, suppression.c.lifted_at.is_(None))
+    connection.execute(delete(suppression).where(*mine))
 
 
 def find(connection: Connection, key: bytes, subject: str, modality: str) -> str | None:
     """The request that suppressed this modality of this subject, if it is suppressed."""
-    query = select(suppression.c.request_id).where(*_in_force(key, subject, modality))
-    return connection.execute(query).scalar()
+    past = _history(connection, key, subject, modality)
+    return next((row.request_id for row in past if row.lifted_at is None), None)
+
+
+def requests_of(
+    connection: Connection, key: bytes, subject: str, modalities: Iterable[str]
+) -> frozenset[str]:
+    """Every request that one of these channels was suppressed for, in force or lifted since."""
+    past = (_history(connection, key, subject, modality) for modality in modalities)
+    return frozenset(row.request_id for rows in past for row in rows)
+
+
+def unlink(connection: Connection, request_ids: Collection[str], to: str, at: datetime) -> None:
+    """Let suppressions stand on another request than the one that they came from.
+
+    They are stored anew, as of now: neither time nor place says any more when they came.
+
+    Args:
+        connection: Inside a transaction.
+        request_ids: Requests that they stand on.
+        to: The request that they stand on from now on.
+        at: What is said to be the time of each.
+    """
+    mine = suppression.c.request_id.in_(list(request_ids))
+    query = select(suppression.c.key_hash, suppression.c.lifted_at.is_(None)).where(mine)
+    in_force: dict[str, bool] = {}
+    for hashed, one in connection.execute(query):
+        in_force[hashed] = one or in_force.get(hashed, False)
+    connection.execute(delete(suppression).where(mine))
+    when = timestamp(at)
+    rows = [
+        {"key_hash": name, "request_id": to, "at": when, "lifted_at": None if one else when}
+        for name, one in sorted(in_force.items())
+    ]
+    if rows:
+        connection.execute(insert(suppression), rows)
 
 
 def requests(connection: Connection) -> frozenset[str]:
@@ -98,10 +155,26 @@ def load(connection: Connection, key: bytes) -> Suppressions:
     return Suppressions(key, hashes, frozenset(hashed for hashed, _ in found) - hashes)
 
 
-def _in_force(key: bytes, subject: str, modality: str) -> tuple[ColumnElement[bool], ...]:
-    hashed = _hash(key, subject, modality)
-    return (suppression.c.key_hash == hashed, suppression.c.lifted_at.is_(None))
+def _history(connection: Connection, key: bytes, subject: str, modality: str) -> list[Row[Any]]:
+    """Every suppression of a channel, the oldest first; at most the last is in force."""
+    found: list[Row[Any]] = []
+    for turn in itertools.count():
+        mine = suppression.c.key_hash == _hash(key, subject, modality, turn)
+        last = suppression.c.lifted_at.is_(None)
+        query = select(suppression).where(mine).order_by(last, suppression.c.lifted_at)
+        rows = connection.execute(query).all()
+        if not rows:
+            return found
+        found += rows
+    raise AssertionError("counting does not end")
 
 
-def _hash(key: bytes, subject: str, modality: str) -> str:
-    return keyed_hash(key, _LABEL, subject, modality)
+def _of(row: Row[Any]) -> Update:
+    mine = (suppression.c.key_hash == row.key_hash, suppression.c.request_id == row.request_id)
+    return update(suppression).where(*mine)
+
+
+def _hash(key: bytes, subject: str, modality: str, turn: int = 0) -> str:
+    """Of a channel at its first revocation, or at a later one."""
+    later = (str(turn),) if turn else ()
+    return keyed_hash(key, _LABEL, subject, modality, *later)

@@ -116,7 +116,7 @@ def forbidden(session: Session, ledger_size: int) -> Suppressions:
         if row.stage in FINISHED
         and (row.lifted_at is None or (row.entry_index or 0) >= ledger_size)
     )
-    return Suppressions(session.key, hashes)
+    return Suppressions(session.key, hashes, frozenset(row.key_hash for row in rows) - hashes)
 
 
 def find_doomed(staged: Staged, off: Suppressions) -> Doomed:

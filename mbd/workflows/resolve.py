@@ -184,9 +184,12 @@ def checked_id(request_id: str) -> str:
     return request_id
 
 
-def fingerprint(session: Session, request: RevocationRequest, terms: Terms) -> str:
-    """Keyed hash (hex) of what is asked for: the same id with another one is a conflict."""
-    parts = (request.subject, *sorted(request.modalities), terms.method)
+def fingerprint(session: Session, request_id: str, request: RevocationRequest, terms: Terms) -> str:
+    """Keyed hash (hex) of what is asked for: the same id with another one is a conflict.
+
+    The id is in it, so that nobody without the key sees who asked for the same thing twice.
+    """
+    parts = (request_id, request.subject, *sorted(request.modalities), terms.method)
     numbers = (repr(terms.epsilon), repr(terms.delta))
     return keyed_hash(session.key, "request", *parts, *numbers)
 
@@ -197,6 +200,13 @@ def refuse_other_content(known: Request, wanted: str) -> None:
     Raises:
         ConflictError: It was.
     """
+    if known.forgotten:
+        raise ConflictError(
+            f"request {known.request_id} was completed, and it was forgotten who made it",
+            code="request.forgotten",
+            field="--request-id",
+            hint="choose another request id",
+        )
     if known.fingerprint != wanted:
         raise ConflictError(
             f"request {known.request_id} was made before with other content",
@@ -232,13 +242,17 @@ def _revoked(
     with session.database.read() as connection:
         name = suppressions.find(connection, session.key, subject, modality)
         known = Journal(connection).get(str(name))
-    done = f"certificate {known.certificate_id}"
+    if known.forgotten:
+        done = "by whom was forgotten (`mbd secrets forget`); their receipt names the certificate"
+        hint = None
+    elif known.certificate_id:
+        done = f"certificate {known.certificate_id}"
+        hint = f"`mbd ledger show {known.certificate_id}`"
+    else:
+        done, hint = f"request {known.request_id} (not completed)", "`mbd resume` finishes it"
     return ConflictError(
-        f"{modality} of this user was revoked before: "
-        f"{done if known.certificate_id else f'request {known.request_id} (not completed)'}",
+        f"{modality} of this user was revoked before: {done}",
         code="revoked.already",
         field="--modality",
-        hint=f"`mbd ledger show {known.certificate_id}`"
-        if known.certificate_id
-        else "`mbd resume` finishes it",
+        hint=hint,
     )

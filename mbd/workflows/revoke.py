@@ -122,7 +122,7 @@ def revoke_modality(
     request_id = new_ulid(datetime.now(UTC))
     if request.request_id is not None:
         request_id = checked_id(request.request_id)
-    wanted = fingerprint(session, request, terms)
+    wanted = fingerprint(session, request_id, request, terms)
     with session.database.read() as connection:
         known = Journal(connection).find(request_id)
     if known is None:
@@ -301,7 +301,7 @@ def _sorted_out(
                 if known is None:
                     fresh.append((number, request_id, request))
                     continue
-                refuse_other_content(known, fingerprint(session, request, terms))
+                refuse_other_content(known, fingerprint(session, request_id, request, terms))
                 rows[number] = _row(request, request_id, known=known)
             except MbdError as error:
                 rows[number] = _row(request, request.request_id, error=error)
@@ -334,7 +334,7 @@ def _begin(
     members = [
         Request(
             request_id=request_id,
-            fingerprint=fingerprint(session, request, terms),
+            fingerprint=fingerprint(session, request_id, request, terms),
             received_at=timestamp(now),
             due_by=timestamp(now + timedelta(days=settings.due_days)),
             detail={**found.detail, "basis": settings.basis},
