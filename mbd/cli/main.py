@@ -58,6 +58,7 @@ _COMMANDS = {
     "verify": ("mbd.cli.verify:verify", "Check deletion certificates, offline."),
     "receipt": ("mbd.cli.receipt:receipt", "What a receipt holds; an excerpt for one item."),
     "ledger": ("mbd.cli.ledger:ledger", "The auditor's view of the tamper-evident log."),
+    "secrets": ("mbd.cli.secrets:secrets", "Forget whose certificates are whose."),
     "doctor": ("mbd.cli.doctor:doctor", "Examine the workspace end to end."),
     "backup": ("mbd.cli.backup:backup", "Copy the workspace, with the digest of every file."),
     "restore": ("mbd.cli.backup:restore", "Put a backup back, without what was revoked since."),

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from mbd.canonical.text import printable
-from mbd.errors import MbdError
+from mbd.errors import MbdError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,6 +67,22 @@ def note(text: str) -> None:
     """A line for the person at the terminal; never part of the data on stdout."""
     if not _quiet():
         click.echo(text, err=True)
+
+
+def confirm(question: str, yes: bool, as_json: bool) -> None:
+    """Ask before something that cannot be undone; `yes` answers.
+
+    Raises:
+        UsageError: There is nobody to ask.
+        click.exceptions.Exit: The answer is no.
+    """
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise UsageError("this cannot be undone", field="--yes", hint="add --yes to do it")
+    if not click.confirm(question, err=True):
+        note("nothing was changed")
+        raise click.exceptions.Exit(1)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

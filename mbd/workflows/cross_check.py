@@ -8,7 +8,7 @@ be used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mbd.canonical.json import loads_strict
@@ -20,13 +20,15 @@ from mbd.data.prepared import PreparedRows
 from mbd.data.records import Records
 from mbd.database import models, suppressions
 from mbd.database.journal import Journal
-from mbd.errors import IntegrityError
+from mbd.errors import IntegrityError, MbdError
+from mbd.ledger.bodies import read_bodies
 from mbd.ledger.entry import parse_entry
-from mbd.ledger.queries import Filter, LogEntry, body_of, find_entry, list_entries
+from mbd.ledger.queries import Filter, LogEntry, find_entry, list_entries
 from mbd.signing.commitment import commit
 from mbd.values import Availability, parse_availability
 from mbd.workflows.consent import is_granted
 from mbd.workflows.current import CurrentModel
+from mbd.workflows.destruction import BODY, SUBJECT_SECRET
 from mbd.workflows.growth import STATE_AFTER
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import POLICY_FILE
@@ -46,30 +48,32 @@ class Paper:
     """Heads that it put into service: whether without noise."""
 
 
-def papers_of(session: Session, model: CurrentModel) -> list[Paper]:
+def papers_of(session: Session, model: CurrentModel) -> list[Paper | None]:
     """Certificates, growths and restores since the model's policy, the newest last.
 
-    Those whose body was erased are left out.
+    None stands for one whose body was erased, or cannot be read here.
     """
     with session.database.read() as connection:
         since = models.policy_index(connection, model.snapshot.model_id)
         entries = [entry for entry in list_entries(connection, Filter()) if entry.index > since]
-        bodies = {
-            entry.index: body_of(connection, entry.index)
-            for entry in entries
-            if entry.type in _READERS
-        }
-    kinds = {entry.index: entry.type for entry in entries}
-    return [_READERS[kinds[i]](i, body) for i, body in bodies.items() if body is not None]
+        kinds = {entry.index: entry.type for entry in entries if entry.type in _READERS}
+        bodies = dict(read_bodies(connection, kinds, session.body_keys()))
+    found = [(i, body) for i, body in bodies.items() if body is None or not _is_of_secrets(body)]
+    return [None if body is None else _READERS[kinds[i]](i, body) for i, body in found]
 
 
-def released_exactly(papers: Iterable[Paper]) -> Mapping[str, bool]:
-    """For each head released since training: whether its latest release has no noise."""
-    return {head: exact for paper in papers for head, exact in paper.released.items()}
+def released_exactly(
+    papers: Sequence[Paper | None], heads: Iterable[str]
+) -> dict[str, bool | None]:
+    """For each head: whether its latest release has no noise; None if nobody can tell."""
+    exact: dict[str, bool | None] = dict.fromkeys(heads, False)
+    for paper in papers:
+        exact |= dict.fromkeys(exact) if paper is None else paper.released
+    return exact
 
 
 def ledger_findings(
-    session: Session, model: CurrentModel, papers: list[Paper], state_digest: str
+    session: Session, model: CurrentModel, papers: list[Paper | None], state_digest: str
 ) -> Iterator[str]:
     """What the model has that was not announced, and certificates that nothing stands behind."""
     with session.database.read() as connection:
@@ -85,13 +89,14 @@ def ledger_findings(
         yield f"{POLICY_FILE} is not the policy that ledger entry {index} announced"
     for certificate_id in unbacked:
         yield f"certificate {certificate_id}: no channel was switched off for it"
-    if papers:
-        yield from _paper_findings(session, model, papers[-1], state_digest)
+    latest = papers[-1] if papers else None
+    if latest is not None:
+        yield from _paper_findings(session, model, latest, state_digest)
 
 
 def _is_backed(journal: Journal, entry: LogEntry, off: frozenset[str]) -> bool:
     known = journal.find_by_certificate(entry.certificate_id or "")
-    return known is not None and known.request_id in off
+    return known is not None and (known.request_id in off or known.forgotten)
 
 
 def _paper_findings(
@@ -206,6 +211,15 @@ def _growth(index: int, body: bytes) -> Paper:
         )
     except (KeyError, TypeError) as error:
         raise IntegrityError(f"{name} is not a growth", code="entry.body") from error
+
+
+def _is_of_secrets(body: bytes) -> bool:
+    """Whether an erasure is of a body or a secret, so that it says nothing of the model."""
+    try:
+        found = loads_strict(body, max_bytes=1 << 24)
+    except MbdError:
+        return False
+    return isinstance(found, dict) and found.get("reason") in (BODY, SUBJECT_SECRET)
 
 
 def _erasure(index: int, body: bytes) -> Paper:

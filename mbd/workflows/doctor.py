@@ -182,9 +182,13 @@ def _unfinished(session: Session, now: datetime) -> Iterator[Finding]:
         requests = Journal(connection).open_requests()
         waiting = Batches(connection).open(queued=True)
         growth = pointers.get(connection, "growth")
+        secrets = pointers.get(connection, "destroy")
     if growth is not None:
         what = "an addition of data was interrupted"
         yield warning("growth.interrupted", what, "data", "`mbd resume` finishes it")
+    if secrets is not None:
+        what = "an erasure of secrets was interrupted"
+        yield warning("destroy.interrupted", what, "secrets.db", "`mbd resume` finishes it")
     for request in requests:
         yield _open_request(request, now, queued=request.batch_id in waiting)
 

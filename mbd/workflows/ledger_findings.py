@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from mbd.database.connection import database_errors
-from mbd.database.tables import request
+from mbd.database.tables import body, request
 from mbd.errors import MbdError
 from mbd.ledger.check import check_log
 from mbd.ledger.queries import latest_note, log_size
@@ -43,7 +43,7 @@ def ledger_findings(session: Session) -> Iterator[Finding]:
     except MbdError as problem:
         yield of_error(problem, where=where)
     with session.database.read() as connection:
-        report = check_log(connection, log.verifier_key, None)
+        report = check_log(connection, log.verifier_key, None, key_of=session.body_keys())
         size, newest = log_size(connection), latest_note(connection)
     if not report.ok:
         todo = "put the newest good ledger.db back"
@@ -51,13 +51,21 @@ def ledger_findings(session: Session) -> Iterator[Finding]:
     elif newest is None or log.latest().size < size:
         what = "the newest entries are not covered by a signed checkpoint yet"
         yield note("log.unpublished", what, where, "the next change signs one")
+    if report.unreadable:
+        what = f"{report.unreadable} sealed bodies of the ledger have no key in secrets.db"
+        todo = "bodies that are to be gone: `mbd ledger erase-body`; else restore secrets.db"
+        yield warning("ledger.unreadable", what, str(workspace.secrets_db), todo)
 
 
 def certificate_findings(session: Session) -> Iterator[Finding]:
-    """Certificates that were issued, and whose file is gone."""
+    """Certificates that were issued, and whose file is gone, but for those that were erased."""
+    query = (
+        select(request.c.certificate_id)
+        .join(body, body.c.entry_index == request.c.entry_index)
+        .where(request.c.completed_at.is_not(None), request.c.certificate_id.is_not(None))
+    )
     with session.database.read() as connection:
-        query = select(request.c.certificate_id).where(request.c.completed_at.is_not(None))
-        issued = [name for name in connection.execute(query).scalars() if name is not None]
+        issued = connection.execute(query).scalars().all()
     for name in issued:
         path = bundle_path(session, name)
         if not path.is_file():

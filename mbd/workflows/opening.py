@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from mbd.database.batches import Batch, Batches
 from mbd.errors import MbdError, TemporaryError
 from mbd.head.accelerator import working_on
+from mbd.workflows.destruction import is_waiting
 from mbd.workflows.growth import unsettled
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.lock import exclusive
@@ -83,7 +84,7 @@ def _open_to_read(session: Session, finish: bool, note: Note) -> Iterator[None]:
             remove_leftovers(session)
     else:
         session.log.refuse_older()
-    if finish and (interrupted(session) or unsettled(session)):
+    if finish and (interrupted(session) or unsettled(session) or is_waiting(session)):
         _finish_if_possible(session, note)
     yield
 

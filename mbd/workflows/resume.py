@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mbd.database.batches import Batches
 from mbd.database.journal import CANCELLED, Journal
 from mbd.errors import ArithmeticRefused, RefusedError
+from mbd.workflows.destruction import finish_destruction
 from mbd.workflows.growth import Settled, settle
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.revoke import Revocation, result_of
@@ -53,6 +54,7 @@ def finish_interrupted(
     Raises:
         MbdError: A step failed; that request and later ones stay open.
     """
+    finish_destruction(session)
     finished: list[Revocation] = []
     cancelled: list[Cancelled] = []
     for batch_id in _batches(session, queued):

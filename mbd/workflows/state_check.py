@@ -90,12 +90,12 @@ def check_state(
     model.snapshot.check()
     rebuilt, findings = _rebuild(session, model, progress)
     papers = papers_of(session, model)
-    exact = released_exactly(papers)
+    exact = released_exactly(papers, model.policy.heads)
     heads = []
     for name in sorted(model.policy.heads):
         recorded = state.load(name).digest()
         equal = recorded == rebuilt[name].digest()
-        heads.append(_check(model, name, rebuilt[name], equal, exact=exact.get(name, False)))
+        heads.append(_check(model, name, rebuilt[name], equal, exact=exact[name]))
     findings += [f"{path}: not part of the model" for path in unlisted(model.snapshot)]
     scratch = digest_of_heads({name: found.digest() for name, found in rebuilt.items()})
     findings += ledger_findings(session, model, papers, scratch)
@@ -137,7 +137,7 @@ def _leftovers(rows: Bucket, blocks: Callable[[str, str], bool]) -> Iterator[str
 
 
 def _check(
-    model: CurrentModel, name: str, rebuilt: HeadState, equal: bool, *, exact: bool
+    model: CurrentModel, name: str, rebuilt: HeadState, equal: bool, *, exact: bool | None
 ) -> HeadFinding:
     constants = model.policy.heads[name].constants
     released = model.snapshot.head(name)
@@ -148,7 +148,8 @@ def _check(
         grid=constants.grid,
         sigma=released.noise_steps * constants.grid if released.noise_steps else None,
     )
-    stated = released.noise_steps == (0 if exact else noise_steps(constants.sigma, constants.grid))
+    noisy = noise_steps(constants.sigma, constants.grid)
+    stated = released.noise_steps in ((0, noisy) if exact is None else (0,) if exact else (noisy,))
     return HeadFinding(
         head=name,
         rows=rebuilt.rows,
