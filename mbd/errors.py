@@ -48,7 +48,7 @@ class IntegrityError(MbdError):
 
 
 class VersionError(MbdError):
-    """Made by a newer version of the program than this one."""
+    """Made by another version of the program: a newer one, unless its code says otherwise."""
 
     code = "version.newer"
 

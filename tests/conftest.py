@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mbd.database.engine import Database
+from mbd.workspace.ledger_place import Place
+from tests.postgres import RunningServer, running_server
 from tests.workspaces import TrainedWorkspace, build_workspace, describe
 
 STATE = "state"
@@ -38,3 +42,32 @@ def trained_workspace(original: Path, tmp_path: Path) -> TrainedWorkspace:
     shutil.copytree(original / STATE, tmp_path / STATE)
     shutil.copytree(original / SERVICE, tmp_path / SERVICE)
     return describe(tmp_path / SERVICE)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[RunningServer]:
+    """A PostgreSQL server for the whole run; a test that stops it starts it again."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: RunningServer) -> str:
+    """The URL of an empty database of its own."""
+    return postgres_server.new_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where a database may be made: on SQLite, and on PostgreSQL."""
+    if request.param == "postgresql":
+        server: RunningServer = request.getfixturevalue("postgres_server")
+        return server.new_schema()
+    (tmp_path / "db").mkdir()
+    return tmp_path / "db" / "ledger.db"
+
+
+@pytest.fixture
+def database(place: Place) -> Database:
+    """A fresh database: every promise holds on both."""
+    return Database.create(place)

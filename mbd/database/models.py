@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from mbd.canonical.times import timestamp
 from mbd.database.tables import model
+from mbd.database.upsert import insert_or_replace
 from mbd.errors import NotFoundError
 
 CURRENT, SUPERSEDED = "current", "superseded"
@@ -26,10 +26,7 @@ def add(
         "manifest_digest": manifest_digest,
         "status": CURRENT,
     }
-    statement = insert(model).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["model_id"], set_={"status": CURRENT})
-    )
+    insert_or_replace(connection, model, row, "status")
 
 
 def policy_index(connection: Connection, model_id: str) -> int:

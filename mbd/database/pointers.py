@@ -1,18 +1,18 @@
 """What is current: named pointers, and a generation that grows when one moves.
 
 A running server compares the generation with the one it loaded. `growth` is set only while
-data is being added: whoever finds it finishes that.
+data is being added, and `destroy` while secrets are: whoever finds one finishes that.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from mbd.database.tables import pointer
+from mbd.database.upsert import insert_or_replace
 from mbd.errors import DataError
 
-NAMES = ("model", "state", "restore", "growth")
+NAMES = ("model", "state", "restore", "growth", "destroy")
 _GENERATION = "generation"
 
 
@@ -50,7 +50,4 @@ def _read(connection: Connection, name: str) -> str | None:
 
 
 def _write(connection: Connection, name: str, value: str) -> None:
-    statement = insert(pointer).values(name=name, value=value)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
-    )
+    insert_or_replace(connection, pointer, {"name": name, "value": value}, "value")

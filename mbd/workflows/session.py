@@ -17,13 +17,16 @@ from mbd.database.engine import Database
 from mbd.database.secrets import Secrets
 from mbd.database.suppressions import Suppressions
 from mbd.errors import IntegrityError, NotFoundError
+from mbd.ledger.bodies import KeyOf, Vault
 from mbd.ledger.log import Log
 from mbd.ledger.signer import log_signer
-from mbd.signing.keys import SigningKey, load_key
+from mbd.signing.keys import Signer
+from mbd.signing.signers import open_signer
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot
 from mbd.workspace.files import storage_errors
 from mbd.workspace.layout import Workspace
+from mbd.workspace.ledger_place import Place, ledger_place
 from mbd.workspace.settings import Settings
 
 KEY_BYTES = 32
@@ -57,7 +60,12 @@ class Session:
     @cached_property
     def database(self) -> Database:
         """Ledger, journal, suppressions, pointers."""
-        return Database.open(self.workspace.ledger_db)
+        return Database.open(self.ledger_place)
+
+    @property
+    def ledger_place(self) -> Place:
+        """Where they are: `ledger.db`, or a schema on a server."""
+        return ledger_place(self.workspace, self.settings)
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -65,14 +73,23 @@ class Session:
         return Secrets.open(self.workspace.secrets_db)
 
     @cached_property
-    def issuer_key(self) -> SigningKey:
+    def issuer_key(self) -> Signer:
         """Signs certificates."""
-        return load_key(self.workspace.issuer_key)
+        return open_signer(self.settings.issuer_key, self.workspace.root)
+
+    @cached_property
+    def log_key(self) -> Signer:
+        """Signs checkpoints."""
+        return open_signer(self.settings.log_key, self.workspace.root)
 
     @cached_property
     def log(self) -> Log:
         """The transparency log, able to append and sign."""
-        return open_log(self.workspace, self.settings, self.database)
+        return open_log(self.workspace, self.settings, self.database, self.log_key)
+
+    def body_keys(self) -> KeyOf:
+        """The keys of sealed bodies, as far as they are here."""
+        return Vault(self.workspace.secrets_db).reader()
 
     @property
     def suppressions(self) -> Suppressions:
@@ -187,7 +204,9 @@ def interrupted(session: Session) -> list[str]:
         return Batches(connection).open(queued=False)
 
 
-def open_log(workspace: Workspace, settings: Settings, database: Database) -> Log:
-    """The log of a workspace with its signing key."""
-    signer = log_signer(settings.origin, load_key(workspace.log_key))
-    return Log(database, signer)
+def open_log(
+    workspace: Workspace, settings: Settings, database: Database, key: Signer | None = None
+) -> Log:
+    """The log of a workspace with its signing key; the one of the settings, if none is given."""
+    signer = log_signer(settings.origin, key or open_signer(settings.log_key, workspace.root))
+    return Log(database, signer, vault=Vault(workspace.secrets_db))

@@ -80,10 +80,11 @@ def erase(session: Session, batch: Batch, report: Report) -> None:
         report.done(len(members))
     for folder in folders_before(session, batch):
         remove_folder(folder)
-    if batch.detail["method"] == "retrain":
+    retrained = batch.detail["method"] == "retrain"
+    if retrained:
         with session.database.transaction() as connection:
             erase_policies(connection, keep=batch.detail["policyEntry"])
-    session.database.truncating_checkpoint()
+    session.database.purge(bodies=retrained)
     after = {"datasetAfter": _checked_root(session, batch)}
     with session.database.transaction() as connection:
         Batches(connection).advance(batch.batch_id, "erased", detail=after)

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mbd.errors import MbdError, UsageError
 from mbd.values import MAX_DELTA
+from mbd.workspace.database_url import has_password
 from mbd.workspace.layout import Workspace
 
-IDENTITY = ("format", "id", "issuer", "origin")
-"""Settings that certificates and the log are signed under; no flag changes them."""
+IDENTITY = ("format", "id", "issuer", "origin", "database_url", "issuer_key", "log_key")
+"""What certificates and the log are signed under, and where the log is; no flag changes them."""
 
 
 class _Section(BaseModel):
@@ -71,6 +72,13 @@ class Settings(BaseSettings):
     """Name of the issuer in certificates."""
     origin: str
     """Name of the log in checkpoints."""
+    database_url: SecretStr | None = None
+    """A PostgreSQL database that holds the ledger instead of `ledger.db`. In the file it has no
+    password: that comes from MBD_DATABASE_URL, PGPASSWORD or a password file."""
+    issuer_key: str = "file:keys/issuer.pem"
+    """Who signs certificates: a URI; a relative file is one of the workspace."""
+    log_key: str = "file:keys/log.pem"
+    """Who signs the log, likewise."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where cores are trained and large products and factors made; auto: a GPU if there is one."""
     deletion: DeletionSettings = DeletionSettings()
@@ -99,6 +107,7 @@ def load_settings(workspace: Workspace, overrides: Mapping[str, str] | None = No
         UsageError: An override has.
     """
     content = _read_toml(workspace.settings_file)
+    _refuse_password(content.get("database_url"), workspace.settings_file)
     settings = _validate(content, MbdError, f"{workspace.settings_file} or MBD_*")
     if not overrides:
         return settings
@@ -115,6 +124,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MbdError(f"{path}: {error}", code="settings.invalid") from error
+
+
+def _refuse_password(url: object, path: Path) -> None:
+    """The file goes into backups, and others may read it."""
+    if isinstance(url, str) and has_password(url):
+        raise MbdError(
+            f"{path}: a password does not belong there",
+            code="settings.password",
+            field="database_url",
+            hint="remove it; give it in MBD_DATABASE_URL, PGPASSWORD or ~/.pgpass (mode 0600)",
+        )
 
 
 def _validate(

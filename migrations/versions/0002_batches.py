@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from mbd.errors import ConflictError
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -13,13 +15,17 @@ def upgrade() -> None:
     """Add batches; finished requests stay without one.
 
     Raises:
-        RuntimeError: A request is open: what it needs to know has another form now.
+        ConflictError: A request is open: what it needs to know has another form now.
     """
     unfinished = sa.text(
         "SELECT count(*) FROM request WHERE stage NOT IN ('completed', 'cancelled')"
     )
     if op.get_bind().execute(unfinished).scalar():
-        raise RuntimeError("a request is open: finish it with the version of mbd that began it")
+        raise ConflictError(
+            "a request is open: finish it with the version of mbd that began it",
+            code="database.open_request",
+            hint="run `mbd resume` with that version, then upgrade",
+        )
     op.create_table(
         "batch",
         sa.Column("batch_id", sa.String(26), primary_key=True),

@@ -1,4 +1,4 @@
-"""A fresh database per test."""
+"""The tests of what is SQLite's own take its file by name."""
 
 import pytest
 
@@ -6,5 +6,6 @@ from mbd.database.engine import Database
 
 
 @pytest.fixture
-def database(tmp_path):
-    return Database.create(tmp_path / "ledger.db")
+def file_database(tmp_path):
+    (tmp_path / "file").mkdir()
+    return Database.create(tmp_path / "file" / "ledger.db")

@@ -14,8 +14,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, select, update
 
 from mbd.database import connection as connections
-from mbd.database import migrate, tables
-from mbd.database.engine import SCHEMA_REVISION, Database
+from mbd.database import migrate, postgres, tables
+from mbd.database.engine import REVISIONS, SCHEMA_REVISION, Database
 from mbd.errors import (
     ConflictError,
     IntegrityError,
@@ -24,14 +24,22 @@ from mbd.errors import (
     TemporaryError,
     VersionError,
 )
+from mbd.workspace.ledger_place import Server
 
 SECRET = "the voice of subject forty-two"
 
 
-def test_migrations_make_exactly_the_declared_tables(database):
+def test_migrations_make_exactly_the_declared_tables(database, place):
     with database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+        if isinstance(place, Server):
+            connection.dialect.default_schema_name = place.schema
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_the_program_knows_every_migration():
     script = ScriptDirectory.from_config(migrate.migration_config())
+    assert [one.revision for one in script.walk_revisions()][::-1] == list(REVISIONS)
     assert script.get_current_head() == SCHEMA_REVISION
 
 
@@ -51,27 +59,44 @@ def test_migrations_are_found_in_a_wheel_and_beside_an_editable_package(tmp_path
         assert connection.execute(select(tables.head.c.size)).scalar() == 0
 
 
-def test_a_new_database_is_one_file_for_its_owner_only(database):
+def test_a_new_database_is_one_file_for_its_owner_only(file_database):
+    database = file_database
     assert stat.S_IMODE(database.path.stat().st_mode) == 0o600
     assert [path.name for path in database.path.parent.iterdir()] == [database.path.name]
 
 
-def test_creating_never_overwrites(database):
+def test_creating_never_overwrites(database, place):
+    with database.transaction() as connection:
+        connection.execute(update(tables.head).values(size=7))
     with pytest.raises(ConflictError):
-        Database.create(database.path)
+        Database.create(place)
+    with Database.open(place).read() as connection:
+        assert connection.execute(select(tables.head.c.size)).scalar() == 7
 
 
-def test_a_failed_creation_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(migrate, "_PACKAGE", tmp_path / "nowhere" / "mbd")
+def test_a_failed_creation_leaves_nothing(place, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "upgrade", half_made)
+        with pytest.raises(NotFoundError, match="half way"):
+            Database.create(place)
+    if not isinstance(place, Server):
+        assert list(place.parent.iterdir()) == []
     with pytest.raises(NotFoundError):
-        Database.create(tmp_path / "ledger.db")
-    assert list(tmp_path.iterdir()) == []
+        Database.open(place)
+    Database.create(place)
 
 
-def test_a_missing_file_is_not_made(tmp_path):
-    with pytest.raises(NotFoundError):
-        Database.open(tmp_path / "ledger.db")
-    assert list(tmp_path.iterdir()) == []
+def half_made(connection):
+    connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT)")
+    raise NotFoundError("half way")
+
+
+def test_what_is_missing_is_not_made(place):
+    with pytest.raises(NotFoundError) as refused:
+        Database.open(place)
+    assert refused.value.code == "database.not_found"
+    if not isinstance(place, Server):
+        assert list(place.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense " * 1000, b"SQLite format 3\x00"])
@@ -83,7 +108,8 @@ def test_a_file_that_is_no_database_is_refused_by_name(tmp_path, content):
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
-def test_a_truncated_database_is_refused_by_name(database, share):
+def test_a_truncated_database_is_refused_by_name(file_database, share):
+    database = file_database
     content = database.path.read_bytes()
     database.path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(IntegrityError, match=r"ledger\.db"):
@@ -100,11 +126,22 @@ def test_another_programs_database_is_refused(tmp_path):
         Database.open(path)
 
 
-def test_a_newer_schema_is_refused(database):
+def test_a_newer_schema_is_refused(database, place):
     with database.transaction() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(VersionError, match="9999"):
-        Database.open(database.path)
+    with pytest.raises(VersionError, match="9999") as refused:
+        Database.open(place)
+    assert refused.value.code == "version.newer"
+    assert "db upgrade" not in refused.value.hint
+
+
+def test_an_older_schema_is_refused_with_the_way_out(database, place):
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(VersionError, match="older") as refused:
+        Database.open(place)
+    assert refused.value.code == "version.older"
+    assert "mbd db upgrade" in refused.value.hint
 
 
 def test_a_transaction_that_fails_leaves_no_trace(database):
@@ -129,11 +166,13 @@ def test_a_reader_sees_one_state_while_others_write(database):
 
 def test_a_second_writer_waits_and_is_told_to_retry(database, monkeypatch):
     monkeypatch.setattr(connections, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(postgres, "BUSY_SECONDS", 0.05)
     with database.transaction(), pytest.raises(TemporaryError), database.transaction():
         pytest.fail("two writers at once")
 
 
-def test_a_deleted_value_is_in_no_file_after_a_truncating_checkpoint(database):
+def test_a_deleted_value_is_in_no_file_after_a_purge(file_database):
+    database = file_database
     row = {"name": "model", "value": SECRET * 100}
     with database.transaction() as connection:
         connection.execute(insert(tables.pointer).values(row))
@@ -141,18 +180,23 @@ def test_a_deleted_value_is_in_no_file_after_a_truncating_checkpoint(database):
         with database.transaction() as connection:
             connection.execute(update(tables.pointer).values(value="short"))
         assert any(SECRET.encode() in content for content in contents(database))
-    database.truncating_checkpoint()
+    database.purge()
     assert not any(SECRET.encode() in content for content in contents(database))
 
 
 def test_a_reader_in_the_way_of_forgetting_is_reported(database, monkeypatch):
     monkeypatch.setattr(connections, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(postgres, "BUSY_SECONDS", 0.05)
+    row = {"name": "model", "value": SECRET}
+    with database.transaction() as connection:
+        connection.execute(insert(tables.pointer).values(row))
     with database.read() as reader:
         reader.execute(select(tables.head.c.size)).scalar()
         with database.transaction() as connection:
-            connection.execute(update(tables.head).values(size=1))
+            connection.execute(update(tables.pointer).values(value="short"))
         with pytest.raises(TemporaryError):
-            database.truncating_checkpoint()
+            database.purge()
+    database.purge()
 
 
 def contents(database):
@@ -171,7 +215,8 @@ def fill_the_disk(path, told):
         told.put(error.message)
 
 
-def test_a_full_disk_is_a_storage_error_and_nothing_is_half_written(database):
+def test_a_full_disk_is_a_storage_error_and_nothing_is_half_written(file_database):
+    database = file_database
     context = multiprocessing.get_context("spawn")
     told = context.Queue()
     child = context.Process(target=fill_the_disk, args=(database.path, told))
@@ -183,10 +228,10 @@ def test_a_full_disk_is_a_storage_error_and_nothing_is_half_written(database):
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
 
 
-def test_opening_imports_no_alembic(database):
+def test_opening_imports_no_alembic_and_a_file_no_driver_of_servers(file_database):
     script = (
         "import sys; from pathlib import Path; from mbd.database.engine import Database;"
-        f"Database.open(Path({str(database.path)!r}));"
-        "sys.exit('alembic' in sys.modules or 'numpy' in sys.modules)"
+        f"Database.open(Path({str(file_database.path)!r}));"
+        "sys.exit(any(name in sys.modules for name in ('alembic', 'numpy', 'psycopg')))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,6 +1,6 @@
 """Promises of the journal: one step at a time, nothing skipped, nothing kept at the end."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -22,15 +22,16 @@ REQUEST = Request(
 SAME_DATABASE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
+class Discarded(Exception):
+    """Ends a transaction without a trace."""
+
+
 @contextmanager
 def discarded(database):
     """A transaction whose writes are thrown away."""
-    with (
-        database.engine.connect().execution_options(begin="IMMEDIATE") as connection,
-        connection.begin() as transaction,
-    ):
+    with suppress(Discarded), database.transaction() as connection:
         yield connection
-        transaction.rollback()
+        raise Discarded
 
 
 @pytest.fixture
@@ -127,14 +128,15 @@ def test_unknown_requests_and_stages(journal):
         journal.advance("r1", "forgotten")
 
 
-def test_nothing_of_the_subject_stays_in_the_file_after_completion(database):
+def test_nothing_of_the_subject_stays_in_the_file_after_completion(file_database):
+    database = file_database
     detail = {"subject": "subject-forty-two-" * 20}
     with database.transaction() as connection:
         walk(begun(connection, Request(**{**vars(REQUEST), "detail": detail})), STAGES[1:-1])
-    database.truncating_checkpoint()
+    database.purge()
     assert b"subject-forty-two" in database.path.read_bytes()
     with database.transaction() as connection:
         Journal(connection).complete("r1", NOW)
-    database.truncating_checkpoint()
+    database.purge()
     for path in database.path.parent.iterdir():
         assert b"subject-forty-two" not in path.read_bytes()

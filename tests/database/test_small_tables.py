@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from mbd.canonical.times import from_timestamp, timestamp
 from mbd.database import models, pointers, suppressions
@@ -14,7 +14,7 @@ from mbd.database.batches import Batches
 from mbd.database.journal import Request
 from mbd.database.secrets import Secrets
 from mbd.database.suppressions import keyed_hash
-from mbd.database.tables import model
+from mbd.database.tables import entry, model
 from mbd.errors import ConflictError, DataError, IntegrityError, NotFoundError, VersionError
 
 KEY = bytes(range(32))
@@ -59,11 +59,12 @@ def test_a_suppressed_modality_is_blocked_and_no_other(database):
         assert not suppressions.load(connection, KEY).blocks("42", "audio")
 
 
-def test_the_list_names_nobody(database):
+def test_the_list_names_nobody(file_database):
+    database = file_database
     with database.transaction() as connection:
         begin(connection, "r1")
         suppressions.add(connection, KEY, "subject-forty-two", "audio", NOW, "r1")
-    database.truncating_checkpoint()
+    database.purge()
     assert b"forty-two" not in database.path.read_bytes()
 
 
@@ -137,11 +138,11 @@ def test_the_file_of_secrets_is_its_owners_and_never_overwritten(secrets):
         Secrets.create(secrets.path)
 
 
-def test_what_is_no_file_of_secrets_is_refused(tmp_path, database, secrets):
+def test_what_is_no_file_of_secrets_is_refused(tmp_path, file_database, secrets):
     with pytest.raises(NotFoundError):
         Secrets.open(tmp_path / "none.db")
     with pytest.raises(IntegrityError):
-        Secrets.open(database.path)
+        Secrets.open(file_database.path)
     with secrets._write() as connection:
         connection.exec_driver_sql("PRAGMA user_version = 3")
     with pytest.raises(VersionError):
@@ -150,10 +151,9 @@ def test_what_is_no_file_of_secrets_is_refused(tmp_path, database, secrets):
 
 def test_one_model_is_current_and_each_knows_its_policy(database):
     with database.transaction() as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO entry (entry_index, type, time, leaf, leaf_hash) VALUES"
-            " (0, 'policy', '', x'', x''), (1, 'policy', '', x'', x'')"
-        )
+        nothing = {"type": "policy", "time": "", "leaf": b"", "leaf_hash": b""}
+        rows = [{"entry_index": index, **nothing} for index in range(2)]
+        connection.execute(insert(entry), rows)
         models.add(connection, "m1", 0, "d" * 64, NOW)
         models.add(connection, "m2", 1, "e" * 64, NOW)
         models.add(connection, "m2", 1, "e" * 64, NOW)

@@ -95,7 +95,7 @@ INSIDE = [
     _inside("receipt, no salts", "logged",
             partial(die_before, "mbd.database.secrets.Secrets", "put_all_salts")),
     _inside("completed, write-ahead log not emptied", "completed",
-            partial(die_before, "mbd.database.engine.Database", "truncating_checkpoint", call=2)),
+            partial(die_before, "mbd.database.engine.Database", "purge", call=2)),
 ]  # fmt: skip
 
 QUICK = {

@@ -101,7 +101,7 @@ PLACES = [
     ("os", "unlink", 6),
     *[(DATABASE, "transaction", 8)] * 2,
     (DATABASE, "read", 16),
-    (DATABASE, "truncating_checkpoint", 2),
+    (DATABASE, "purge", 2),
 ]
 """Where a command is killed, and up to which call."""
 

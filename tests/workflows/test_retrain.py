@@ -361,7 +361,7 @@ def test_policies_before_are_erased_and_the_ledger_still_holds(root):
     with session.database.transaction() as connection:
         old = models.policy_index(connection, session.model().snapshot.model_id)
         erase_policies(connection, keep=done.policy_entry)
-    session.database.truncating_checkpoint()
+    session.database.purge()
 
     with session.database.read() as connection:
         assert body_of(connection, old) is None
