@@ -69,7 +69,7 @@ def _cancel(session: Session, batch: Batch, request_ids: list[str]) -> None:
     session.log.publish()
     for folder in staged_folders(session, batch):
         remove_folder(folder)
-    session.database.truncating_checkpoint()
+    session.database.purge()
 
 
 def _return(session: Session, connection: Connection, batch: Batch) -> None:

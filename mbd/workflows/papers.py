@@ -101,7 +101,7 @@ def complete(session: Session, batch: Batch, members: Sequence[Request]) -> None
     with session.database.transaction() as connection:
         for member in members:
             Journal(connection).complete(member.request_id, datetime.now(UTC))
-    session.database.truncating_checkpoint()
+    session.database.purge()
 
 
 PAPERS: dict[str, Callable[[Session, Batch, Sequence[Request]], None]] = {

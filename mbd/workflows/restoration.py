@@ -86,7 +86,7 @@ def finish_restore(session: Session) -> str | None:
         session.secrets.put_salts(intent.restore_id, salts)
     _activate(session, intent)
     session.log.publish()
-    session.database.truncating_checkpoint()
+    session.database.purge()
     for folder in (staged / name for name in (BEFORE, "models", "state")):
         remove_folder(folder)
     remove_file(intent_path(workspace))
