@@ -92,7 +92,7 @@ def check_log(
         for row in _rows(connection):
             _check_place(row.entry_index, edge.size, size)
             body = _opened(row, key_of)
-            _check_nodes(edge, _check_entry(to_entry(row), body), nodes)
+            _check_nodes(edge, check_entry(to_entry(row), body), nodes)
             bodies += body is not None
             unreadable += body is None and row.content is not None
             published.check(edge)
@@ -131,7 +131,7 @@ def _opened(row: Row[Any], key_of: KeyOf) -> bytes | None:
         raise LogFault(index, f"entry {index}: {error.message}") from error
 
 
-def _check_entry(row: LogEntry, body: bytes | None) -> Entry:
+def check_entry(row: LogEntry, body: bytes | None) -> Entry:
     """Steps 1 and 2 for one entry."""
     try:
         entry = parse_entry(row.leaf)

@@ -15,14 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbd.canonical.digest import sha256_hex
-from mbd.ledger.note import NoteSigner
+from mbd.ledger.note import NoteSigner, VerifierKey
 from mbd.workspace.files import storage_errors, write_atomically
 from mbd.workspace.layout import state_home
 
 
 def default_path(signer: NoteSigner) -> Path:
     """The memory's file for this log name and key."""
-    name = sha256_hex(signer.name.encode() + b"\n" + signer.public_key)
+    return path_of(VerifierKey(signer.name, signer.public_key))
+
+
+def path_of(key: VerifierKey) -> Path:
+    """The same for whoever knows the public key only."""
+    name = sha256_hex(key.name.encode() + b"\n" + key.public_key)
     return state_home() / "logs" / name
 
 

@@ -61,6 +61,8 @@ class Filter:
     modality: str | None = None
     guarantee_class: str | None = None
     certificate_id: str | None = None
+    certificate_ids: frozenset[str] | None = None
+    """Any of these; few: a person's, say."""
 
 
 def log_size(connection: Connection, *, lock: bool = False) -> int:
@@ -167,6 +169,8 @@ def _conditions(connection: Connection, chosen: Filter) -> list[ColumnElement[bo
         found.append(entry.guarantee_class == chosen.guarantee_class)
     if chosen.certificate_id is not None:
         found.append(entry.certificate_id == chosen.certificate_id)
+    if chosen.certificate_ids is not None:
+        found.append(entry.certificate_id.in_(sorted(chosen.certificate_ids)))
     if chosen.modality is not None:
         listed = [text for text in _modalities(connection) if chosen.modality in text.split("+")]
         found.append(entry.modalities.in_(listed))

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mbd.canonical.digest import b64encode
 from mbd.ledger.note import VerifierKey
+from mbd.signing.keys import generate_key
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,13 @@ class SeededSigner:
 
 def signer(number=1, name="log.example/tests"):
     return SeededSigner(name, bytes([number]) * 32)
+
+
+def trust_text(log_key):
+    """A trust file that believes the log with this verifier key, and some issuer."""
+    issuer = generate_key().public
+    return (
+        f'[[issuer]]\nname = "i"\nkeyId = "{issuer.key_id}"\n'
+        f'publicKey = "{b64encode(issuer.der)}"\n\n'
+        f'[log]\norigin = "{log_key.name}"\nvkey = "{log_key}"\n'
+    )

@@ -13,36 +13,22 @@ from mbd.canonical.ulid import new_ulid
 from mbd.cli.main import invoke
 from mbd.database import tables
 from mbd.database.batches import Batches
-from mbd.database.engine import Database
 from mbd.database.journal import Journal, Request
-from mbd.ledger.log import Log
 from mbd.ledger.note import open_checkpoint
-from mbd.ledger.signer import log_signer
-from mbd.signing.keys import generate_key
-from mbd.workspace.layout import Workspace
 from tests.ledger.entries import append, certificate, note_entry
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IDENTITY = new_ulid(NOW)
-SETTINGS = 'format = 1\nid = "x"\nissuer = "i"\norigin = "log.example/tests"\n'
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch):
+def log(service):
     """A workspace with an attempt, a certificate and two checkpoints."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    workspace = Workspace(tmp_path / "service")
-    workspace.keys.mkdir(parents=True)
-    workspace.settings_file.write_text(SETTINGS)
-    key = generate_key()
-    key.save(workspace.log_key)
-    log = Log(Database.create(workspace.ledger_db), log_signer("log.example/tests", key))
-    append(log, *note_entry(0))
-    log.publish()
-    append(log, *certificate(IDENTITY, ["audio"], day=3))
-    log.publish()
-    monkeypatch.chdir(workspace.root)
-    return log
+    append(service, *note_entry(0))
+    service.publish()
+    append(service, *certificate(IDENTITY, ["audio"], day=3))
+    service.publish()
+    return service
 
 
 def run(capsys, *arguments):

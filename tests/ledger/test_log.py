@@ -8,12 +8,13 @@ import signal
 import pytest
 from sqlalchemy import delete, select, update
 
+from mbd.canonical.tree import tree_root
 from mbd.database import tables
 from mbd.database.engine import Database
 from mbd.errors import IntegrityError, NotFoundError, TemporaryError
 from mbd.ledger import log as log_module
 from mbd.ledger.check import check_log
-from mbd.ledger.log import Log
+from mbd.ledger.log import Labels, Log
 from mbd.ledger.memory import default_path
 from mbd.ledger.merkle import verify_inclusion
 from mbd.ledger.note import open_checkpoint
@@ -99,40 +100,40 @@ def test_a_body_that_the_leaf_does_not_bind_is_refused(log):
     assert size_of(log) == 0
 
 
-def test_a_restored_backup_is_refused_and_told_what_to_do(log, tmp_path):
-    fill(log, 5)
-    log.publish()
-    shutil.copy(log.database.path, tmp_path / "backup.db")
-    fill(log, 2)
-    log.publish()
-    shutil.copy(tmp_path / "backup.db", log.database.path)
+def test_a_restored_backup_is_refused_and_told_what_to_do(file_log, tmp_path):
+    fill(file_log, 5)
+    file_log.publish()
+    shutil.copy(file_log.database.path, tmp_path / "backup.db")
+    fill(file_log, 2)
+    file_log.publish()
+    shutil.copy(tmp_path / "backup.db", file_log.database.path)
 
-    for attempt in (log.publish, lambda: fill(log, 1)):
+    for attempt in (file_log.publish, lambda: fill(file_log, 1)):
         with pytest.raises(IntegrityError) as refused:
             attempt()
         assert refused.value.code == "log.rolled_back"
         assert "put the newest one back" in refused.value.hint
-    assert size_of(log) == 5
-    report = report_on(log)
+    assert size_of(file_log) == 5
+    report = report_on(file_log)
     assert not report.ok
     assert report.bad_index == 5
 
 
-def test_a_backup_that_grew_beyond_what_was_signed_is_still_no_continuation(log, tmp_path):
-    fill(log, 4)
-    shutil.copy(log.database.path, tmp_path / "backup.db")
-    append(log, *note_entry(100))
-    log.publish()
-    shutil.copy(tmp_path / "backup.db", log.database.path)
-    elsewhere = Log(log.database, log.signer, tmp_path / "another-memory")
+def test_a_backup_that_grew_beyond_what_was_signed_is_still_no_continuation(file_log, tmp_path):
+    fill(file_log, 4)
+    shutil.copy(file_log.database.path, tmp_path / "backup.db")
+    append(file_log, *note_entry(100))
+    file_log.publish()
+    shutil.copy(tmp_path / "backup.db", file_log.database.path)
+    elsewhere = Log(file_log.database, file_log.signer, tmp_path / "another-memory")
     fill(elsewhere, 3)
 
     with pytest.raises(IntegrityError) as refused:
-        log.publish()
+        file_log.publish()
     assert refused.value.code == "log.rolled_back"
     with pytest.raises(IntegrityError):
-        append(log, *note_entry(9))
-    assert not report_on(log).ok
+        append(file_log, *note_entry(9))
+    assert not report_on(file_log).ok
 
 
 def alter_node(log, level):
@@ -234,16 +235,47 @@ def test_a_kill_before_the_commit_leaves_the_log_as_it_was(log, monkeypatch):
     assert report_on(log).ok
 
 
-def append_many(path, memory, count):
-    log = Log(Database.open(path), signer(), memory)
+def roll_back(log, size):
+    """What an older backup of the database would hold."""
+    node = tables.node.c
+    with log.database.transaction() as connection:
+        connection.execute(delete(tables.body).where(tables.body.c.entry_index >= size))
+        connection.execute(delete(tables.entry).where(tables.entry.c.entry_index >= size))
+        for level in range(30):
+            beyond = delete(tables.node).where(
+                node.level == level, node.node_index >= size >> level
+            )
+            connection.execute(beyond)
+        connection.execute(delete(tables.checkpoint).where(tables.checkpoint.c.size > size))
+        connection.execute(update(tables.head).values(size=size))
+
+
+def test_a_database_that_went_back_is_refused_with_what_to_do(log):
+    for count in (3, 4):
+        fill(log, count)
+        log.publish()
+    roll_back(log, 3)
+    for attempt in (log.publish, log.refuse_older, lambda: fill(log, 1)):
+        with pytest.raises(IntegrityError) as refused:
+            attempt()
+        assert refused.value.code == "log.rolled_back"
+        assert "put the newest one back" in refused.value.hint
+    assert report_on(log).bad_index == 3
+    log.memory.path.unlink()
+    assert report_on(log).ok
+
+
+def append_many(place, memory, count, often):
+    log = Log(Database.open(place), signer(), memory)
     for number in range(count):
         append(log, *note_entry(number))
-        if number % 20 == 0:
+        if number % often == 0:
             log.publish()
 
 
-def test_two_processes_append_and_publish_without_gap_or_fork(log):
-    arguments = (log.database.path, log.memory.path, 200)
+def two_processes(log, place, count, often):
+    """Two processes append so many entries each; then everything must hold."""
+    arguments = (place, log.memory.path, count, often)
     children = [FORK.Process(target=append_many, args=arguments) for _ in range(2)]
     for child in children:
         child.start()
@@ -252,6 +284,45 @@ def test_two_processes_append_and_publish_without_gap_or_fork(log):
     assert [child.exitcode for child in children] == [0, 0]
     log.publish()
     with log.database.read() as connection:
-        assert [one.index for one in list_entries(connection)] == list(range(400))
+        indices = [one.index for one in list_entries(connection)]
+    assert indices == list(range(2 * count))
+    report = report_on(log)
+    assert report.ok
+    assert (report.size, report.checkpoints) == (2 * count, len(notes_of(log)))
+    assert max(notes_of(log)) == 2 * count
+
+
+def every_proof_holds(log):
+    head = log.latest()
+    with log.database.read() as connection:
+        leaves = [one.leaf_hash for one in list_entries(connection)]
+    assert tree_root(leaves) == head.root
+    for index, text in enumerate(log.proof_bundles(range(head.size))):
+        proof = parse_tlog_proof(text)
+        verify_inclusion(leaves[index], index, head.size, proof.hashes, head.root)
+
+
+def test_two_processes_append_and_publish_without_gap_or_fork(log, place):
+    two_processes(log, place, count=100, often=20)
+    every_proof_holds(log)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_two_processes_append_ten_thousand_entries_each(log, place):
+    two_processes(log, place, count=10_000, often=100)
+    every_proof_holds(log)
+
+
+def test_many_entries_at_once_are_what_they_are_one_by_one(log, tmp_path, monkeypatch):
+    entries = [(*note_entry(number), Labels()) for number in range(50)]
+    monkeypatch.setattr(log_module, "_ROWS", 7)
+    fill(log, 3)
+    with log.database.transaction() as connection:
+        assert log.append_all(connection, iter(entries[3:])) == list(range(3, 50))
+    with log.database.transaction() as connection:
+        assert log.append_all(connection, []) == []
+    log.publish()
+    assert log.latest().root == tree_root([entry.leaf_hash() for entry, _, _ in entries])
     assert report_on(log).ok
-    assert report_on(log).size == 400
+    every_proof_holds(log)

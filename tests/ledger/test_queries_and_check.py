@@ -80,7 +80,8 @@ def test_an_erased_body_is_no_fault(filled):
 
 def change(log, *statements):
     with log.database.transaction() as connection:
-        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
         for statement in statements:
             connection.execute(statement)
 
