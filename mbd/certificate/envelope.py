@@ -83,7 +83,7 @@ def sign_statement(statement: Statement, signers: Sequence[Signer]) -> Envelope:
     """
     payload = statement.to_bytes()
     message = pae(PAYLOAD_TYPE, payload)
-    signatures = tuple(Signature(signer.key_id, signer.sign(message)) for signer in signers)
+    signatures = tuple(Signature(signer.public.key_id, signer.sign(message)) for signer in signers)
     _check_signatures(signatures)
     return Envelope(PAYLOAD_TYPE, payload, signatures)
 

@@ -49,8 +49,21 @@ class Case:
 
     @property
     def current(self) -> bool:
-        """Whether a signer is trusted without an end."""
-        return not self.signers or any(one.distrusted_from is None for one in self.signers)
+        """Whether a signer that is believed at this entry is still trusted."""
+        return not self.signers or any(one.distrusted_from is None for one in self._believed)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the log must say that the entry comes before the end of its signers' keys."""
+        return bool(self.signers) and all(one.ended for one in self._believed)
+
+    @property
+    def _believed(self) -> tuple[TrustedIssuer, ...]:
+        """Signers whose keys are good at this entry; all of them while its index is unknown."""
+        if self.found_proof is None:
+            return self.signers
+        index = self.found_proof.index
+        return tuple(one for one in self.signers if one.refusal_at(index) is None)
 
     @property
     def bundle(self) -> Bundle:

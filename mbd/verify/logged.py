@@ -118,10 +118,13 @@ def key_at_index(case: Case) -> str:
     index = case.proof.index
     if not case.signers:
         raise NotReached("check 10 did not pass", code="not_reached")
-    ends = [signer.distrusted_from for signer in case.signers]
-    if not any(end is None or index < end for end in ends):
-        raise CheckFailed("the key was distrusted before this entry", code="key.distrusted")
-    return "" if case.current else "the key was distrusted after this entry"
+    refusals = [signer.refusal_at(index) for signer in case.signers]
+    if None not in refusals:
+        code, words = next(one for one in refusals if one is not None)
+        raise CheckFailed(words, code=code)
+    if not case.current:
+        return "the key was distrusted after this entry"
+    return "the key was retired after this entry" if case.ended else ""
 
 
 def _trusted_log(case: Case) -> TrustedLog:

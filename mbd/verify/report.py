@@ -62,6 +62,8 @@ class Report:
     required: Level
     current: bool = True
     """False if every key that signed is distrusted from some entry of the log on."""
+    ended: bool = False
+    """Whether every key that signed was retired or distrusted at some entry of the log."""
     certificate_id: str | None = None
     checkpoint: str | None = None
     """`origin@size` of the verified checkpoint."""
@@ -85,8 +87,9 @@ class Report:
         """invalid beats undecided beats not-current."""
         if any(check.result == "fail" for check in self.checks):
             return "invalid"
-        # Only the log can tell that a key signed before it was distrusted.
-        needed = self._needed() if self.current else ("LOGGED", *self._needed())
+        # Only the log can tell that a key signed before its end.
+        dated = self.ended or not self.current
+        needed = ("LOGGED", *self._needed()) if dated else self._needed()
         if not all(self._passed(level) for level in needed):
             return "undecided"
         return "valid" if self.current else "not-current"

@@ -15,7 +15,7 @@
 13 log signature        LOGGED      the trusted log signed the checkpoint
 14 ledger reference     LOGGED      issued for this log, before the entry
 15 time window          LOGGED      issued, soon after logged, not in the future
-16 key at index         LOGGED      the key was believed at the entry
+16 key at index         LOGGED      the key was announced, and not retired or distrusted, there
 17 consistency          CONSISTENT  not evaluated by this version
 18 witnesses            WITNESSED   not evaluated by this version
 19 model files          ARTIFACTS   the given folder matches the manifest and the claim
@@ -99,6 +99,7 @@ def verify_bundle(
         checks=results,
         required=required,
         current=case.current,
+        ended=case.ended,
         certificate_id=statement.predicate.certificate_id if statement else None,
         checkpoint=f"{checkpoint.origin}@{checkpoint.size}" if checkpoint and logged_ else None,
         guarantee=statement.predicate.guarantee if statement else None,

@@ -20,7 +20,7 @@ from mbd.certificate.rules import (
 )
 from mbd.certificate.statement import PAYLOAD_TYPE, parse_statement
 from mbd.errors import DataError
-from mbd.signing.keys import verify_signature
+from mbd.signing.public import verify_signature
 from mbd.verify.case import Case, CheckFailed, Undecided
 
 

@@ -4,7 +4,9 @@
 name = "Example Clinic"          # must equal `issuer` in the certificate
 keyId = "<hex>"                  # SHA-256 of the DER key
 publicKey = "<base64>"           # DER SubjectPublicKeyInfo; Ed25519 or P-256
-distrustedFrom = 1234            # optional: entries from this index on are refused
+validFrom = 100                  # optional: entries before this index are refused
+retiredFrom = 1000               # optional: so are entries from this index on; the others are fine
+distrustedFrom = 1234            # optional: the same, and earlier ones are valid but not current
 
 [log]
 origin = "ledger.example/2026"   # first line of its checkpoints
@@ -30,7 +32,7 @@ from mbd.canonical.digest import b64decode_strict, b64encode
 from mbd.certificate.fields import Closed, validate
 from mbd.errors import MbdError, UsageError
 from mbd.ledger.note import VerifierKey, parse_verifier_key
-from mbd.signing.keys import PublicKey, ed25519_key, public_key
+from mbd.signing.public import PublicKey, ed25519_key, public_key
 from mbd.verify.reading import read_regular
 
 MAX_TRUST_BYTES = 1 << 20
@@ -42,8 +44,27 @@ class TrustedIssuer:
 
     name: str
     key: PublicKey
+    valid_from: int = 0
+    """First ledger index at which the key is believed."""
+    retired_from: int | None = None
+    """First ledger index at which it was no longer in use."""
     distrusted_from: int | None = None
-    """First ledger index at which the key is no longer believed."""
+    """First ledger index at which the key is no longer believed, and earlier ones in doubt."""
+
+    def refusal_at(self, index: int) -> tuple[str, str] | None:
+        """Why an entry at this index is refused: code and words; None if it is believed."""
+        if self.distrusted_from is not None and index >= self.distrusted_from:
+            return "key.distrusted", "the key was distrusted before this entry"
+        if self.retired_from is not None and index >= self.retired_from:
+            return "key.retired", "the key was retired before this entry"
+        if index < self.valid_from:
+            return "key.not_yet", "the key was not announced yet at this entry"
+        return None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is believed for a part of the log only, which has come to an end."""
+        return self.retired_from is not None or self.distrusted_from is not None
 
 
 @dataclass(frozen=True)
@@ -58,8 +79,8 @@ class TrustedLog:
 class TrustPolicy:
     """Whom to believe, and how much loss to accept."""
 
-    issuers: tuple[TrustedIssuer, ...]
-    log: TrustedLog | None
+    issuers: tuple[TrustedIssuer, ...] = ()
+    log: TrustedLog | None = None
     max_epsilon: float | None = None
     max_delta: float | None = None
 
@@ -68,11 +89,16 @@ class TrustPolicy:
         return next((one for one in self.issuers if one.key.key_id == key_id), None)
 
 
+_Index = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
 class _IssuerForm(Closed):
     name: Annotated[str, Field(min_length=1, max_length=2000)]
     key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
     public_key: str
-    distrusted_from: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
+    valid_from: _Index = 0
+    retired_from: _Index | None = None
+    distrusted_from: _Index | None = None
 
 
 class _LogForm(Closed):
@@ -86,7 +112,7 @@ class _LimitsForm(Closed):
 
 
 class _TrustForm(Closed):
-    issuer: Annotated[tuple[_IssuerForm, ...], Field(strict=False, min_length=1)]
+    issuer: Annotated[tuple[_IssuerForm, ...], Field(strict=False)] = ()
     log: _LogForm | None = None
     limits: _LimitsForm = _LimitsForm()
 
@@ -111,24 +137,41 @@ def load_trust(path: Path) -> TrustPolicy:
         ) from error
 
 
-def render_trust(issuers: dict[str, PublicKey], origin: str, vkey: VerifierKey) -> str:
-    """The trust file that believes these issuers (name to key) and this log."""
+def render_trust(policy: TrustPolicy) -> str:
+    """The trust file that says this; comments that somebody wrote into an older one are lost."""
     parts = ["# Whom `mbd verify` believes. Get these keys from their owners, never from a bundle."]
-    for name, key in issuers.items():
+    for one in policy.issuers:
         parts += [
             "",
             "[[issuer]]",
-            f"name = {_quoted(name)}",
-            f'keyId = "{key.key_id}"',
-            f'publicKey = "{b64encode(key.der)}"',
+            f"name = {_quoted(one.name)}",
+            f'keyId = "{one.key.key_id}"',
+            f'publicKey = "{b64encode(one.key.der)}"',
+            *_bounds(one),
         ]
-    parts += ["", "[log]", f"origin = {_quoted(origin)}", f"vkey = {_quoted(str(vkey))}", ""]
-    return "\n".join(parts)
+    if policy.log is not None:
+        vkey = _quoted(str(policy.log.key))
+        parts += ["", "[log]", f"origin = {_quoted(policy.log.origin)}", f"vkey = {vkey}"]
+    limits = {"epsilon": policy.max_epsilon, "delta": policy.max_delta}
+    lines = [f"{name} = {value!r}" for name, value in limits.items() if value is not None]
+    parts += ["", "[limits]", *lines] if lines else []
+    return "\n".join([*parts, ""])
+
+
+def _bounds(one: TrustedIssuer) -> list[str]:
+    found = {
+        "validFrom": one.valid_from or None,
+        "retiredFrom": one.retired_from,
+        "distrustedFrom": one.distrusted_from,
+    }
+    return [f"{name} = {value}" for name, value in found.items() if value is not None]
 
 
 def _policy(content: dict[str, Any]) -> TrustPolicy:
     form = validate(_TrustForm, content, code="trust.invalid")
     issuers = tuple(_issuer(one) for one in form.issuer)
+    if not issuers and form.log is None:
+        raise UsageError("it names neither an issuer nor a log")
     if len({one.key.key_id for one in issuers}) != len(issuers):
         raise UsageError("one key is listed twice", field="issuer")
     return TrustPolicy(
@@ -143,7 +186,9 @@ def _issuer(form: _IssuerForm) -> TrustedIssuer:
     key = public_key(b64decode_strict(form.public_key, field="publicKey"))
     if key.key_id != form.key_id:
         raise UsageError(f"keyId of {form.name!r} is not that of its publicKey", field="keyId")
-    return TrustedIssuer(form.name, key, form.distrusted_from)
+    if form.retired_from is not None and form.retired_from <= form.valid_from:
+        raise UsageError(f"a key of {form.name!r} ends before it begins", field="retiredFrom")
+    return TrustedIssuer(form.name, key, form.valid_from, form.retired_from, form.distrusted_from)
 
 
 def _log(form: _LogForm) -> TrustedLog:

@@ -21,13 +21,14 @@ from mbd.database import pointers
 from mbd.database.batches import Batches
 from mbd.database.journal import Journal, Request
 from mbd.errors import MbdError
-from mbd.signing.keys import SigningKey, load_key
-from mbd.verify.trust import TrustPolicy, load_trust
+from mbd.signing.signers import file_of
+from mbd.verify.trust import load_trust
 from mbd.workflows.damage import find_damage
 from mbd.workflows.findings import Finding, error, note, of_error, warning
+from mbd.workflows.key_findings import key_findings
 from mbd.workflows.ledger_findings import certificate_findings, ledger_findings
 from mbd.workflows.restoration import is_unfinished
-from mbd.workflows.session import KEY_BYTES, Session
+from mbd.workflows.session import Session
 from mbd.workflows.store_findings import (
     leftover_findings,
     store_findings,
@@ -99,17 +100,24 @@ def _places(session: Session, now: datetime) -> Iterator[Finding]:
         if not folder.is_dir():
             todo = f"restore it from a backup, or make it: mkdir -m 700 {folder}"
             yield error("folder.missing", f"{folder} is missing", str(folder), todo)
+    place = session.ledger_place
     for path in (
         workspace.settings_file,
         workspace.trust_file,
-        workspace.ledger_db,
+        *([place] if isinstance(place, Path) else []),
         workspace.secrets_db,
-        workspace.issuer_key,
-        workspace.log_key,
         workspace.workspace_key,
+        *_key_files(session),
     ):
         if not path.is_file():
             yield error("file.missing", f"{path} is missing", str(path), "restore it from a backup")
+
+
+def _key_files(session: Session) -> list[Path]:
+    """Those of issuer and log, unless they are in a token."""
+    uris = (session.settings.issuer_key, session.settings.log_key)
+    paths = [file_of(uri, session.workspace.root) for uri in uris]
+    return [path for path in paths if path is not None]
 
 
 def _permissions(session: Session, now: datetime) -> Iterator[Finding]:
@@ -133,36 +141,6 @@ def _too_open(path: Path, wanted: str) -> Iterator[Finding]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.is_file())
-
-
-def _keys(session: Session, now: datetime) -> Iterator[Finding]:
-    """Keys that can be used, and that the trust file knows."""
-    workspace = session.workspace
-    trust = load_trust(workspace.trust_file) if workspace.trust_file.is_file() else None
-    key_file = workspace.workspace_key
-    if key_file.is_file() and key_file.stat().st_size != KEY_BYTES:
-        what = f"{key_file} does not have {KEY_BYTES} bytes: it is not the workspace key"
-        yield error("key.invalid", what, str(key_file), "restore it from a backup")
-    for path, known in ((workspace.issuer_key, _is_issuer), (workspace.log_key, _is_log)):
-        if not path.is_file():
-            continue
-        try:
-            key = load_key(path)
-        except MbdError as problem:
-            if problem.code != "key.permissions":
-                yield of_error(problem, where=str(path))
-            continue
-        if trust is not None and not known(trust, key):
-            what = f"{path} is not a key that trust.toml knows: nothing that it signs would verify"
-            yield error("key.unknown", what, str(path), "restore the key or trust.toml")
-
-
-def _is_issuer(trust: TrustPolicy, key: SigningKey) -> bool:
-    return trust.issuer(key.key_id) is not None
-
-
-def _is_log(trust: TrustPolicy, key: SigningKey) -> bool:
-    return trust.log is None or trust.log.key.public_key == key.public.raw
 
 
 def _damage(session: Session, now: datetime) -> Iterator[Finding]:
@@ -244,7 +222,7 @@ def _contents(session: Session, now: datetime) -> Iterator[Finding]:
 CHECKS: tuple[Check, ...] = (
     _places,
     _permissions,
-    _keys,
+    lambda session, now: key_findings(session),
     lambda session, now: ledger_findings(session),
     lambda session, now: certificate_findings(session),
     _unfinished,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -9,17 +11,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mbd.canonical.json import dumps
 from mbd.canonical.ulid import new_ulid
 from mbd.database.engine import Database
 from mbd.database.secrets import Secrets
 from mbd.errors import ConflictError
 from mbd.ledger.entry import unsigned_entry
+from mbd.ledger.key_events import Role, added
 from mbd.signing.keys import SigningKey, generate_key
-from mbd.verify.trust import render_trust
+from mbd.signing.public import Algorithm
+from mbd.verify.trust import TrustedIssuer, TrustedLog, TrustPolicy, render_trust
+from mbd.workflows.ledger_copy import discard
 from mbd.workflows.session import KEY_BYTES, open_log
+from mbd.workspace.database_url import check_url, without_password
 from mbd.workspace.files import fsync_directory, storage_errors, write_atomically
 from mbd.workspace.layout import FORMAT_VERSION, Workspace, open_workspace
+from mbd.workspace.ledger_place import Place, Server, schema_of
 from mbd.workspace.settings import load_settings
 
 _SETTINGS = """\
@@ -27,7 +33,8 @@ _SETTINGS = """\
 format = {format}
 id = "{id}"
 issuer = "{issuer}"
-origin = "{origin}"
+origin = "{origin}"{database}
+# issuer_key = "file:keys/issuer.pem"   # or "pkcs11:token=...;object=...": see `mbd key --help`
 
 [deletion]
 epsilon = 1.0          # privacy loss granted to one deletion
@@ -58,14 +65,30 @@ class Initialised:
     log_key: str
     """Key id of the log."""
     origin: str
+    ledger: str
+    """Where the ledger is."""
 
 
-def initialise(directory: Path) -> Initialised:
+def initialise(
+    directory: Path,
+    *,
+    passphrase: bytes | None = None,
+    algorithm: Algorithm = "ed25519",
+    database_url: str | None = None,
+) -> Initialised:
     """Make a workspace at `directory`, which must not exist or be empty.
+
+    Args:
+        directory: Where.
+        passphrase: Encrypt the private keys under it, if there is one.
+        algorithm: Of the issuer's key; the log's is Ed25519.
+        database_url: A PostgreSQL database for the ledger, which gets a schema of its own there;
+            a file in the workspace otherwise. Its password is not written down.
 
     Raises:
         ConflictError: There is something already; nothing is touched.
         StorageError: The disk refused; nothing is left behind.
+        MbdError: The server refused, or is not there; nothing is left behind.
     """
     target = directory.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -76,45 +99,67 @@ def initialise(directory: Path) -> Initialised:
             hint="choose a new folder",
         )
     draft = Workspace(target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial"))
-    try:
+    identity = new_ulid(datetime.now(UTC))
+    place: Place = draft.ledger_db
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, draft.root, ignore_errors=True)
+        if database_url is not None:
+            place = Server(check_url(database_url), schema_of(identity))
+            undo.callback(discard, place)
         with storage_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             draft.root.mkdir()
-        made = _fill(draft)
+        made = _fill(draft, identity, place, passphrase, algorithm)
         with storage_errors(target):
             os.rename(draft.root, target)
             fsync_directory(target.parent)
-    except BaseException:
-        shutil.rmtree(draft.root, ignore_errors=True)
-        raise
-    return Initialised(open_workspace(target), made.issuer_key, made.log_key, made.origin)
+        undo.pop_all()
+    where = place.name if isinstance(place, Server) else str(target / place.name)
+    return Initialised(open_workspace(target), made.issuer_key, made.log_key, made.origin, where)
 
 
-def _fill(draft: Workspace) -> Initialised:
-    identity = new_ulid(datetime.now(UTC))
+def _fill(
+    draft: Workspace,
+    identity: str,
+    place: Place,
+    passphrase: bytes | None,
+    algorithm: Algorithm,
+) -> Initialised:
     origin, issuer = f"mbd.local/{identity.lower()}", f"urn:mbd:workspace:{identity}"
     with storage_errors(draft.root):
         for folder in draft.folders:
             folder.mkdir(mode=0o700)
     text = _SETTINGS.format(
-        format=FORMAT_VERSION, id=identity, issuer=issuer, origin=origin, width=DEFAULT_WIDTH
+        format=FORMAT_VERSION,
+        id=identity,
+        issuer=issuer,
+        origin=origin,
+        database=_database_line(place),
+        width=DEFAULT_WIDTH,
     )
     write_atomically(draft.settings_file, text.encode())
     write_atomically(draft.workspace_key, secrets.token_bytes(KEY_BYTES), mode=0o600)
-    issuer_key, log_key = generate_key(), generate_key()
-    issuer_key.save(draft.issuer_key)
-    log_key.save(draft.log_key)
+    issuer_key, log_key = generate_key(algorithm), generate_key()
+    issuer_key.save(draft.issuer_key, passphrase)
+    log_key.save(draft.log_key, passphrase)
     Secrets.create(draft.secrets_db)
-    log = open_log(draft, load_settings(draft), Database.create(draft.ledger_db))
+    log = open_log(draft, load_settings(draft), Database.create(place), log_key)
     with log.database.transaction() as connection:
-        for role, key in (("issuer", issuer_key), ("log", log_key)):
-            body = _key_body(role, key)
+        roles: tuple[tuple[Role, SigningKey], ...] = (("issuer", issuer_key), ("log", log_key))
+        for index, (role, key) in enumerate(roles):
+            body = added(role, key.public, index).body()
             log.append(connection, unsigned_entry("key-add", datetime.now(UTC), body), body)
     log.publish()
-    trust = render_trust({issuer: issuer_key.public}, origin, log.verifier_key)
-    write_atomically(draft.trust_file, trust.encode())
-    return Initialised(draft, issuer_key.key_id, log_key.key_id, origin)
+    trust = TrustPolicy(
+        (TrustedIssuer(issuer, issuer_key.public),), TrustedLog(origin, log.verifier_key)
+    )
+    write_atomically(draft.trust_file, render_trust(trust).encode())
+    return Initialised(draft, issuer_key.key_id, log_key.key_id, origin, log.database.name)
 
 
-def _key_body(role: str, key: SigningKey) -> bytes:
-    return dumps({"algorithm": key.public.algorithm, "keyId": key.key_id, "role": role})
+def _database_line(place: Place) -> str:
+    """What `mbd.toml` says of the database; a password is never in it."""
+    if not isinstance(place, Server):
+        return ""
+    url = json.dumps(without_password(place.url), ensure_ascii=False)  # a TOML string too
+    return f"\ndatabase_url = {url}   # no password here: MBD_DATABASE_URL, PGPASSWORD or ~/.pgpass"

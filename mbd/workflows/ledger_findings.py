@@ -14,6 +14,7 @@ from mbd.database.tables import body, request
 from mbd.errors import MbdError
 from mbd.ledger.check import check_log
 from mbd.ledger.queries import latest_note, log_size
+from mbd.signing.signers import file_of
 from mbd.workflows.findings import Finding, error, note, of_error, warning
 from mbd.workflows.papers import bundle_path
 from mbd.workflows.session import Session
@@ -27,7 +28,8 @@ def ledger_findings(session: Session) -> Iterator[Finding]:
             whole = False
             todo = "restore it from a backup; a ledger.db must be the newest there is"
             yield error("database.corrupt", f"{path}: {problem}", str(path), todo)
-    if not (whole and workspace.log_key.is_file()):
+    key_file = file_of(session.settings.log_key, workspace.root)
+    if not whole or (key_file is not None and not key_file.is_file()):
         return
     log, where = session.log, str(workspace.ledger_db)
     try:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from mbd.database.batches import Batch, Batches
 from mbd.errors import MbdError, TemporaryError
 from mbd.head.accelerator import working_on
+from mbd.signing.keys import check_signer
 from mbd.workflows.destruction import is_waiting
 from mbd.workflows.growth import unsettled
 from mbd.workflows.leftovers import remove_leftovers
@@ -53,6 +54,7 @@ def open_session(
     Raises:
         IntegrityError: The ledger is older than what was signed: it has forgotten revocations.
         TemporaryError: Another writer holds the lock for too long.
+        LockedError: A writer was given no passphrase for the log's key, or a wrong one.
         MbdError: A writer could not finish an interrupted request.
     """
     session = Session(workspace, load_settings(workspace))
@@ -65,6 +67,7 @@ def open_session(
 def _open_to_write(session: Session, finish: bool, note: Note) -> Iterator[None]:
     with exclusive(session.workspace.lock_file):
         _restore_first(session, note)
+        check_signer(session.log_key)  # nothing is recorded that could not be published
         if finish:
             _finish(session, note)
         try:

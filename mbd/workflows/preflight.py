@@ -13,6 +13,7 @@ from mbd.certificate.rules import check_basis
 from mbd.database import models
 from mbd.deletion.taint import check_declared
 from mbd.errors import IntegrityError
+from mbd.signing.keys import check_signer
 from mbd.verify.trust import load_trust
 from mbd.workflows.plans import model_facts
 from mbd.workflows.session import Session
@@ -44,12 +45,22 @@ def check_ready(session: Session, heads: Iterable[str]) -> None:
 
 
 def _check_keys(session: Session) -> None:
-    trust = load_trust(session.workspace.trust_file)
-    if trust.issuer(session.issuer_key.key_id) is None:
+    issuer, where = session.issuer_key, session.settings.issuer_key
+    known = load_trust(session.workspace.trust_file).issuer(issuer.public.key_id)
+    if known is None:
         raise IntegrityError(
-            f"{session.workspace.issuer_key} is not the key that "
-            f"{session.workspace.trust_file} knows: no certificate would verify",
+            f"{where} is not the key that {session.workspace.trust_file} knows: "
+            "no certificate would verify",
             code="key.unknown",
             field="issuer",
-            hint="restore the key from a backup, or name the new one in trust.toml",
+            hint="restore the key from a backup; or put a new one in force with `mbd key rotate`",
         )
+    if known.ended:
+        raise IntegrityError(
+            f"{where} is retired or distrusted: no certificate would verify",
+            code="key.retired",
+            field="issuer",
+            hint="restore the key that follows it, or put a new one in force: `mbd key rotate`",
+        )
+    check_signer(issuer)
+    check_signer(session.log_key)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from mbd.database.batches import Batches
 from mbd.database.journal import CANCELLED, Journal
 from mbd.errors import ArithmeticRefused, RefusedError
+from mbd.signing.keys import check_signer
 from mbd.workflows.destruction import finish_destruction
 from mbd.workflows.growth import Settled, settle
+from mbd.workflows.key_change import finish_change
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.revoke import Revocation, result_of
 from mbd.workflows.session import Session, interrupted
@@ -44,7 +46,7 @@ def finish_interrupted(
     progress: Progress = lambda done, total: None,
     note: Note = lambda text: None,
 ) -> Resumed:
-    """Carry interrupted requests to their end, then an addition; remove what killed writers left.
+    """Carry a change of keys, interrupted requests and an addition to their end, and tidy up.
 
     Args:
         session: A workspace, with its lock held.
@@ -54,11 +56,14 @@ def finish_interrupted(
     Raises:
         MbdError: A step failed; that request and later ones stay open.
     """
+    check_signer(session.log_key)
+    finish_change(session)
     finish_destruction(session)
     finished: list[Revocation] = []
     cancelled: list[Cancelled] = []
     for batch_id in _batches(session, queued):
         names = _members(session, batch_id)
+        _check_issuer(session, batch_id)
         try:
             finished += _finish(session, batch_id, progress, note)
         except (ArithmeticRefused, RefusedError) as error:
@@ -68,6 +73,14 @@ def finish_interrupted(
     settled = settle(session)
     remove_leftovers(session)
     return Resumed(tuple(finished), tuple(cancelled), settled)
+
+
+def _check_issuer(session: Session, batch_id: str) -> None:
+    """Nothing is drawn for what could not be signed."""
+    with session.database.read() as connection:
+        members = Batches(connection).get(batch_id).members
+    if not all(member.reached("signed") for member in members):
+        check_signer(session.issuer_key)
 
 
 def _batches(session: Session, queued: bool) -> Iterator[str]:

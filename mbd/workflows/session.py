@@ -77,6 +77,10 @@ class Session:
         """Signs certificates."""
         return open_signer(self.settings.issuer_key, self.workspace.root)
 
+    def forget_issuer_key(self) -> None:
+        """Read it anew when it is needed next: it was replaced."""
+        self.__dict__.pop("issuer_key", None)
+
     @cached_property
     def log_key(self) -> Signer:
         """Signs checkpoints."""

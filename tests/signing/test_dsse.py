@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbd.signing.dsse import pae
-from mbd.signing.keys import public_key, verify_signature
+from mbd.signing.public import public_key, verify_signature
 from tests.shared import shared_path
 
 

@@ -14,15 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mbd.errors import ConflictError, DataError, IntegrityError, NotFoundError
-from mbd.signing.keys import (
-    SignatureError,
-    SigningKey,
-    ed25519_key,
-    generate_key,
-    load_key,
-    public_key,
-    verify_signature,
-)
+from mbd.signing.keys import SigningKey, generate_key, load_key
+from mbd.signing.public import SignatureError, ed25519_key, public_key, verify_signature
 from tests.shared import shared_path
 
 P = 2**255 - 19

@@ -20,10 +20,7 @@ WORLD = make_world()
 
 
 def trust_text(world: World) -> str:
-    assert world.trust.log
-    return render_trust(
-        {"Example Clinic": world.issuer.public}, world.trust.log.origin, world.trust.log.key
-    )
+    return render_trust(world.trust)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.verify.world import ORIGIN, make_world
 
 WORLD = make_world()
 VKEY = VerifierKey(ORIGIN, WORLD.log_signer.public_key)
-TEXT = render_trust({"Example Clinic": WORLD.issuer.public}, ORIGIN, VKEY)
+TEXT = render_trust(WORLD.trust)
 LOW = Ed25519PublicKey.from_public_bytes(bytes(32)).public_bytes(
     Encoding.DER, PublicFormat.SubjectPublicKeyInfo
 )
@@ -36,18 +37,24 @@ def test_what_is_rendered_is_what_is_believed(tmp_path):
 
 @pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "Klinik Ü", "tab\t\x7f\n"])
 def test_any_name_survives_the_file(tmp_path, name):
-    text = render_trust({name: WORLD.issuer.public}, ORIGIN, VKEY)
+    issuer = dataclasses.replace(WORLD.trust.issuers[0], name=name)
+    text = render_trust(dataclasses.replace(WORLD.trust, issuers=(issuer,)))
 
     assert load(tmp_path, text).issuers[0].name == name
 
 
-def test_limits_and_an_end_of_trust_are_read(tmp_path):
-    text = TEXT.replace("[log]", "distrustedFrom = 7\n\n[log]")
+def test_bounds_and_limits_survive_the_file(tmp_path):
+    bounds = {"valid_from": 3, "retired_from": 5, "distrusted_from": 7}
+    issuer = dataclasses.replace(WORLD.trust.issuers[0], **bounds)
+    policy = dataclasses.replace(WORLD.trust, issuers=(issuer,), max_epsilon=8.0, max_delta=1e-5)
 
-    policy = load(tmp_path, text + "[limits]\nepsilon = 8\ndelta = 1e-5\n")
+    assert load(tmp_path, render_trust(policy)) == policy
 
-    assert (policy.max_epsilon, policy.max_delta) == (8.0, 1e-5)
-    assert policy.issuers[0].distrusted_from == 7
+
+def test_a_file_may_name_a_log_or_an_issuer_alone(tmp_path):
+    for part in ({"log": None}, {"issuers": ()}):
+        policy = dataclasses.replace(WORLD.trust, **part)
+        assert load(tmp_path, render_trust(policy)) == policy
 
 
 def test_the_published_example_is_a_trust_file():
@@ -79,6 +86,12 @@ def test_the_published_example_is_a_trust_file():
         TEXT + "[limits]\nepsilon = " + "9" * 5000 + "\n",
         TEXT + "[limits]\nepsilon = 0x" + "f" * 9000 + "\n",
         TEXT.replace("[log]", "distrustedFrom = " + "9" * 4000 + "\n[log]"),
+        TEXT.replace("[log]", "retiredFrom = -1\n[log]"),
+        TEXT.replace("[log]", "validFrom = '3'\n[log]"),
+        TEXT.replace("[log]", "validFrom = true\n[log]"),
+        TEXT.replace("[log]", "validFrom = 7\nretiredFrom = 7\n[log]"),
+        TEXT.replace("[log]", "retiredfrom = 7\n[log]"),
+        "[limits]\nepsilon = 8\n",
         "a = " + "[" * 100_000,
         "a = " + "{x=" * 50_000,
         "a = 07:99:99",

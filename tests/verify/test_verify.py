@@ -25,6 +25,7 @@ from mbd.signing.keys import SigningKey, generate_key
 from mbd.verify import LEVELS, Report, verify_bundle, worst
 from mbd.verify.run import CHECKS
 from mbd.verify.run import __doc__ as listing
+from mbd.verify.trust import TrustedIssuer, TrustPolicy
 from tests.certificate.samples import NOW, altered, empirical_outcome, exact_outcome, outcome
 from tests.verify.world import LATER, ORIGIN, LogSigner, SmallLog, World, make_world
 
@@ -375,8 +376,46 @@ def test_a_key_distrusted_later_leaves_a_certificate_valid_but_not_current():
     assert failure(judge(trust=WORLD.distrusting_from(WORLD.index))) == "key.distrusted"
 
 
-def test_only_the_log_can_date_a_signature_by_a_distrusted_key():
-    trust = dataclasses.replace(WORLD.distrusting_from(100), log=None)
+def bounded(**bounds: int) -> TrustPolicy:
+    """The trust of the world, whose issuer's key is believed for a part of the log."""
+    issuer = dataclasses.replace(WORLD.trust.issuers[0], **bounds)
+    return dataclasses.replace(WORLD.trust, issuers=(issuer,))
+
+
+def test_what_was_logged_before_its_key_was_retired_stays_valid():
+    report = judge(trust=bounded(retired_from=WORLD.index + 1))
+
+    assert (report.verdict, report.exit_code) == ("valid", 0)
+    assert failure(judge(trust=bounded(retired_from=WORLD.index))) == "key.retired"
+
+
+def test_a_key_is_believed_from_where_it_was_announced():
+    assert judge(trust=bounded(valid_from=WORLD.index)).exit_code == 0
+    assert failure(judge(trust=bounded(valid_from=WORLD.index + 1))) == "key.not_yet"
+
+
+@pytest.mark.parametrize("retired", [None, WORLD.index + 1])
+def test_distrust_outweighs_retirement(retired):
+    later = bounded(retired_from=retired, distrusted_from=WORLD.index + 1)
+    before = bounded(retired_from=retired, distrusted_from=WORLD.index)
+
+    assert judge(trust=later).exit_code == 9
+    assert failure(judge(trust=before)) == "key.distrusted"
+
+
+def test_a_second_signer_whose_key_is_over_keeps_nothing_current():
+    first, second = generate_key(), generate_key()
+    world = dataclasses.replace(make_world(signers=[first, second]), issuer=first)
+    retired = TrustedIssuer("Example Clinic", first.public, retired_from=world.index)
+    doubted = TrustedIssuer("Example Clinic", second.public, distrusted_from=world.index + 1)
+    trust = dataclasses.replace(world.trust, issuers=(retired, doubted))
+
+    assert judge(world, trust=trust).exit_code == 9
+
+
+@pytest.mark.parametrize("end", ["distrusted_from", "retired_from"])
+def test_only_the_log_can_date_a_signature_by_a_key_that_has_an_end(end):
+    trust = dataclasses.replace(bounded(**{end: 100}), log=None)
 
     assert judge(trust=trust, require="SIGNED").exit_code == 3
 
