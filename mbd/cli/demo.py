@@ -205,7 +205,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 @contextmanager
 def _private_state(folder: Path) -> Iterator[None]:
     """The demonstration's log is remembered inside its folder, not in the user's home."""
-    names = ("XDG_STATE_HOME", "MBD_WORKSPACE", "MBD_TRUST")
+    names = ("XDG_STATE_HOME", "MBD_WORKSPACE", "MBD_TRUST", "MBD_DATABASE_URL")
     before = {name: os.environ.pop(name, None) for name in names}
     os.environ["XDG_STATE_HOME"] = str(folder / "memory")
     try:

@@ -1,15 +1,14 @@
 """A copy of a workspace that can be checked and put back: `backup.json` names every file.
 
+The ledger is always copied into a file, also from a server, so a backup is one folder.
 Receipts belong to the people and staging to a request, so neither is copied. Keys are copied
 only when asked for: whoever holds them can sign, and can tell who is in which bucket.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from typing import Any
 from mbd.canonical.digest import sha256_file, sha256_hex
 from mbd.canonical.json import dumps, loads_strict
 from mbd.canonical.times import timestamp
-from mbd.database.connection import database_errors
+from mbd.database.copying import copy_file
 from mbd.errors import (
     ConflictError,
     DataError,
@@ -29,6 +28,7 @@ from mbd.errors import (
     VersionError,
 )
 from mbd.workflows.damage import find_damage
+from mbd.workflows.ledger_copy import save_ledger
 from mbd.workflows.session import Session
 from mbd.workspace.files import fsync_directory, fsync_file, storage_errors, write_atomically
 
@@ -160,19 +160,6 @@ def copy_durably(source: Path, target: Path) -> None:
     fsync_file(target)
 
 
-def copy_database(source: Path, target: Path) -> None:
-    """Copy a SQLite file through SQLite, so that nothing in its write-ahead log is lost."""
-    with storage_errors(target):
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    with (
-        database_errors(source),
-        contextlib.closing(sqlite3.connect(source)) as old,
-        contextlib.closing(sqlite3.connect(target)) as new,
-    ):
-        old.backup(new)
-    fsync_file(target)
-
-
 def flush_folders(root: Path) -> None:
     """Make every entry of every folder at and below `root` durable."""
     with storage_errors(root):
@@ -188,8 +175,8 @@ def _fill(session: Session, draft: Path, with_keys: bool, progress: Progress) ->
     for done, source in enumerate(sources):
         progress(done, len(sources))
         copy_durably(source, draft / source.relative_to(workspace.root))
-    copy_database(workspace.ledger_db, draft / LEDGER)
-    copy_database(workspace.secrets_db, draft / SECRETS)
+    save_ledger(session.database, draft / LEDGER)
+    copy_file(workspace.secrets_db, draft / SECRETS)
     made = Backup(
         folder=draft,
         workspace_id=session.settings.id,

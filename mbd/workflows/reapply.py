@@ -21,6 +21,7 @@ from mbd.database.engine import Database
 from mbd.database.journal import FINISHED
 from mbd.database.suppressions import Suppressions
 from mbd.database.tables import request, suppression
+from mbd.database.upgrade import upgrade_database
 from mbd.deletion.parameters import head_parameters
 from mbd.deletion.plan import plan
 from mbd.head.state import HeadState
@@ -79,6 +80,7 @@ def open_staged(folder: Path, key: bytes) -> Staged:
     """
     data = folder / "data" / "store"
     store = Store.open(data, key) if (data / MANIFEST).is_file() else None
+    upgrade_database(folder / "ledger.db")  # an older version may have made the backup
     with Database.open(folder / "ledger.db").read() as connection:
         model_pointer = pointers.get(connection, "model")
         state_pointer = pointers.get(connection, "state")

@@ -8,6 +8,7 @@ workspace says whether anything came after the backup; if so, an older ledger is
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -19,23 +20,33 @@ from mbd.canonical.json import dumps
 from mbd.canonical.ulid import new_ulid
 from mbd.database import pointers
 from mbd.database.journal import Journal
-from mbd.errors import ConflictError, IntegrityError, MbdError, NotFoundError, RefusedError
+from mbd.errors import (
+    ConflictError,
+    IntegrityError,
+    MbdError,
+    NotFoundError,
+    RefusedError,
+    UsageError,
+)
 from mbd.ledger.check import check_log
 from mbd.ledger.entry import unsigned_entry
 from mbd.ledger.log import Log
 from mbd.ledger.merkle import root_of
 from mbd.ledger.queries import log_size, with_nodes
 from mbd.signing.commitment import commit, new_salt
+from mbd.signing.keys import check_signer
 from mbd.workflows.backup import (
     FILES,
     KEYS,
     LEDGER,
     SECRETS,
     Backup,
-    copy_database,
     copy_durably,
     flush_folders,
 )
+from mbd.workflows.destruction import ERASURE_SCHEMA, drop_stale_keys
+from mbd.workflows.key_change import follow_ledger
+from mbd.workflows.ledger_copy import discard, is_there, put_ledger
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.lock import exclusive
 from mbd.workflows.reapply import (
@@ -51,11 +62,10 @@ from mbd.workflows.restoration import Intent, decide, finish_restore, staged_fol
 from mbd.workflows.resume import finish_interrupted
 from mbd.workflows.session import Session, open_log
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, remove_folder
-from mbd.workspace.files import fsync_directory, storage_errors
+from mbd.workspace.files import fsync_directory, remove_file, storage_errors
 from mbd.workspace.layout import Workspace, open_workspace
+from mbd.workspace.ledger_place import Server
 from mbd.workspace.settings import load_settings
-
-ERASURE_SCHEMA = "urn:mbd:erasure:v1"
 
 Progress = Callable[[int, int], None]
 
@@ -95,6 +105,7 @@ def restore_into(
     """
     session = Session(workspace, load_settings(workspace))
     with exclusive(workspace.lock_file):
+        check_signer(session.log_key)
         finish_restore(session)
         return _restore(session, backup, progress)
 
@@ -134,6 +145,7 @@ def restore_anew(
         target: A new or empty folder.
         backup: As `open_backup` returned it.
         ledger: The newest `ledger.db` that was saved, if there is one newer than the backup's.
+            A server that holds the workspace's ledger still has the newest: it is taken as it is.
         keys: Folder with the workspace's keys, where the backup has none.
         progress: Called with files copied and files in all.
 
@@ -148,20 +160,20 @@ def restore_anew(
                             hint="choose a new folder")  # fmt: skip
     draft = Workspace(target.with_name(f".{target.name}.partial"))
     shutil.rmtree(draft.root, ignore_errors=True)
-    try:
-        restored = _assemble(draft, backup, ledger, keys, progress)
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, draft.root, ignore_errors=True)
+        restored = _assemble(draft, backup, ledger, keys, progress, undo)
         flush_folders(draft.root)
         with storage_errors(target):
             os.rename(draft.root, target)
             fsync_directory(target.parent)
-    except BaseException:
-        shutil.rmtree(draft.root, ignore_errors=True)
-        raise
+        undo.pop_all()
     workspace = open_workspace(target)
     session = Session(workspace, load_settings(workspace))
     with exclusive(workspace.lock_file):
         finish_restore(session)
         session.log.publish()
+        follow_ledger(session)
         remove_leftovers(session)
     return Restored(**{**vars(restored), "workspace": target})
 
@@ -176,26 +188,26 @@ def check_ledger(log: Log, backup: Backup) -> int:
         with log.database.read() as connection:
             report = check_log(connection, log.verifier_key, log.memory.read())
             if not report.ok:
-                raise _unusable(log.database.path, str(report.problem))
+                raise _unusable(log.database.name, str(report.problem))
             size = log_size(connection)
             if size < backup.ledger_size:
                 raise _unusable(
-                    log.database.path,
+                    log.database.name,
                     f"it has {size} entries, the backup's had {backup.ledger_size}",
                 )
             root = with_nodes(connection, lambda read: root_of(read, backup.ledger_size)).hex()
     except (IntegrityError, NotFoundError) as error:
-        raise _unusable(log.database.path, error.message) from error
+        raise _unusable(log.database.name, error.message) from error
     if root != backup.ledger_root:
-        raise _unusable(log.database.path, "it is not a continuation of the backup's")
+        raise _unusable(log.database.name, "it is not a continuation of the backup's")
     return size
 
 
-def _unusable(path: Path, why: str) -> RefusedError:
+def _unusable(name: str, why: str) -> RefusedError:
     return RefusedError(
-        f"{path} cannot say what was revoked after the backup: {why}",
+        f"{name} cannot say what was revoked after the backup: {why}",
         code="restore.ledger",
-        field=str(path),
+        field=name,
         hint="find the newest ledger.db and put it there; or restore into an empty folder "
         "(--into DIR), which is allowed if nothing was logged after the backup",
     )
@@ -307,7 +319,12 @@ def _intent(
 
 
 def _assemble(
-    draft: Workspace, backup: Backup, ledger: Path | None, keys: Path | None, progress: Progress
+    draft: Workspace,
+    backup: Backup,
+    ledger: Path | None,
+    keys: Path | None,
+    progress: Progress,
+    undo: contextlib.ExitStack,
 ) -> Restored:
     """A whole workspace at `draft`; with a newer ledger, the restore is decided in it."""
     with storage_errors(draft.root):
@@ -317,10 +334,11 @@ def _assemble(
     for file in backup.below(*FILES, SECRETS, "certs", KEYS):
         backup.copy(file, draft.root / file.path)
     _put_keys(draft, backup, keys)
-    _put_ledger(draft, backup, ledger)
     session = Session(draft, load_settings(draft))
+    goes_on = _put_ledger(session, backup, ledger, undo)
+    drop_stale_keys(session)
     log = open_log(draft, session.settings, session.database)
-    if ledger is not None:
+    if goes_on:
         return _stage(session, backup, check_ledger(log, backup), progress)
     _refuse_forgetting(log, backup)
     check_ledger(log, backup)
@@ -356,12 +374,31 @@ def _put_keys(draft: Workspace, backup: Backup, keys: Path | None) -> None:
             )
 
 
-def _put_ledger(draft: Workspace, backup: Backup, ledger: Path | None) -> None:
-    if ledger is not None:
-        copy_database(ledger.resolve(), draft.ledger_db)
-        return
+def _put_ledger(
+    session: Session, backup: Backup, ledger: Path | None, undo: contextlib.ExitStack
+) -> bool:
+    """Give the draft its ledger; True if that may be newer than the backup's.
+
+    Raises:
+        UsageError: There is one on the server, and another was given.
+    """
+    place, draft = session.ledger_place, session.workspace
+    if isinstance(place, Server):
+        if is_there(place):
+            if ledger is not None:
+                raise UsageError(
+                    f"{place.name} still holds the ledger of this workspace, and it is the newest",
+                    field="--ledger",
+                    hint="leave --ledger out",
+                )
+            return True
+        undo.callback(discard, place)
+    source = draft.staging / f"backup-{LEDGER}"
     for file in backup.below(LEDGER):
-        backup.copy(file, draft.ledger_db)
+        backup.copy(file, source)
+    put_ledger(source if ledger is None else ledger.resolve(), place, draft.staging)
+    remove_file(source)
+    return ledger is not None
 
 
 def _refuse_forgetting(log: Log, backup: Backup) -> None:
