@@ -59,6 +59,8 @@ _COMMANDS = {
     "receipt": ("mbd.cli.receipt:receipt", "What a receipt holds; an excerpt for one item."),
     "ledger": ("mbd.cli.ledger:ledger", "The auditor's view of the tamper-evident log."),
     "secrets": ("mbd.cli.secrets:secrets", "Forget whose certificates are whose."),
+    "key": ("mbd.cli.key:key", "Keys: announce, put in force, distrust, show."),
+    "trust": ("mbd.cli.trust:trust", "Whom to believe: an auditor's trust file."),
     "doctor": ("mbd.cli.doctor:doctor", "Examine the workspace end to end."),
     "backup": ("mbd.cli.backup:backup", "Copy the workspace, with the digest of every file."),
     "restore": ("mbd.cli.backup:restore", "Put a backup back, without what was revoked since."),

@@ -125,16 +125,26 @@ def load_trust(path: Path) -> TrustPolicy:
             id of another key, a low-order key, a limit that is not a number > 0.
     """
     try:
-        content = read_regular(path, MAX_TRUST_BYTES)
-        if len(content) > MAX_TRUST_BYTES:
-            raise UsageError(f"{path}: larger than {MAX_TRUST_BYTES} bytes", code="trust.invalid")
-        return _policy(tomllib.loads(content.decode("utf-8")))
-    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or beyond its parser
-        raise UsageError(f"trust file {path}: {error}", code="trust.invalid") from error
+        return parse_trust(read_regular(path, MAX_TRUST_BYTES))
     except MbdError as error:
         raise UsageError(
             f"trust file {path}: {error.message}", code="trust.invalid", field=error.field
         ) from error
+
+
+def parse_trust(content: bytes) -> TrustPolicy:
+    """Read the content of a trust file.
+
+    Raises:
+        UsageError: It is not TOML.
+        MbdError: It says something that cannot be believed.
+    """
+    if len(content) > MAX_TRUST_BYTES:
+        raise UsageError(f"larger than {MAX_TRUST_BYTES} bytes", code="trust.invalid")
+    try:
+        return _policy(tomllib.loads(content.decode("utf-8")))
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or beyond its parser
+        raise UsageError(str(error), code="trust.invalid") from error
 
 
 def render_trust(policy: TrustPolicy) -> str:

@@ -1,0 +1,221 @@
+"""`mbd trust`: an auditor's trust file. No key enters it that nobody compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mbd.canonical.text import printable
+from mbd.cli.output import emit, json_option, note
+from mbd.errors import NotFoundError, RefusedError, UsageError
+from mbd.verify.reading import read_regular
+from mbd.verify.trust import (
+    MAX_TRUST_BYTES,
+    TrustedIssuer,
+    TrustPolicy,
+    load_trust,
+    render_trust,
+)
+from mbd.verify.trust_offer import NewKey, read_offer, take
+
+TRUST = click.option(
+    "--trust",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The trust file; default: MBD_TRUST, or trust.toml here.",
+)
+
+
+@click.group()
+def trust() -> None:
+    """Whom to believe: a trust file of one's own, with keys that were compared.
+
+    A key is only as good as the channel that it came through. Let its owner read the fingerprint
+    to you over another one, and compare every group.
+    """
+
+
+@trust.command(epilog="Example: mbd trust add keys.json --fingerprint 'fcef c794 aa1e ...'")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--fingerprint",
+    "fingerprints",
+    multiple=True,
+    help="64 hex digits that the owner confirmed, spaces allowed; once for each new key.",
+)
+@click.option("--name", help="Whose a PEM key is: `issuer` in the certificates.")
+@TRUST
+@json_option
+def add(
+    file: Path, fingerprints: tuple[str, ...], name: str | None, trust: Path | None, as_json: bool
+) -> None:
+    """Add the keys in FILE: an export (`mbd key export`), a trust.toml, a PEM key, or a vkey.
+
+    Every key that is not known yet must be confirmed: by --fingerprint, or by yes at a terminal.
+    Where the file says that a known key is retired or distrusted, that is taken over.
+    """
+    path = _path(trust)
+    old = load_trust(path) if os.path.lexists(path) else TrustPolicy()
+    offer = read_offer(read_regular(file, MAX_TRUST_BYTES), name=name)
+    addition = take(old, offer)
+    _confirm(addition.new, {_digits(text) for text in fingerprints}, offer)
+    if addition.policy != old:
+        from mbd.workspace.files import write_atomically
+
+        write_atomically(path, render_trust(addition.policy).encode())
+    added = [_new_json(one) for one in addition.new]
+    payload = {
+        "trust": printable(str(path)),
+        "added": added,
+        "narrowed": [_issuer_json(one) for one in addition.narrowed],
+    }
+    lines = [f"added     {one['role']:6}  {one['name']}  {one['keyId'][:16]}" for one in added]
+    lines += [
+        f"narrowed  issuer  {printable(one.name)}  {one.key.key_id[:16]}  {_bounds(one)}"
+        for one in addition.narrowed
+    ]
+    emit("trust add", payload, as_json, "\n".join(lines) or "Nothing new: all of it was known.")
+
+
+@trust.command("list", epilog="Example: mbd trust list --trust trust.toml")
+@TRUST
+@json_option
+def list_(trust: Path | None, as_json: bool) -> None:
+    """Every key in the trust file, with the fingerprint to read aloud."""
+    path = _path(trust)
+    policy = load_trust(path)
+    emit("trust list", _payload(path, policy), as_json, "\n".join(_blocks(policy)))
+
+
+@trust.command(epilog="Example: mbd trust show fcefc794aa1ec488")
+@click.argument("key_id", metavar="KEYID")
+@TRUST
+@json_option
+def show(key_id: str, trust: Path | None, as_json: bool) -> None:
+    """Everything about one key, named by its id or the beginning of it."""
+    path = _path(trust)
+    listed = _payload(path, load_trust(path))["keys"]
+    wanted = "".join(key_id.split()).lower()
+    found = [one for one in listed if one["keyId"].startswith(wanted)]
+    if len(found) != 1 or len(wanted) < 8:
+        raise NotFoundError(f"{path} names no such key, or more than one", field="KEYID")
+    lines = [f"{name:15} {value}" for name, value in found[0].items()]
+    emit("trust show", found[0], as_json, "\n".join(map(printable, lines)))
+
+
+def _path(given: Path | None) -> Path:
+    """--trust, MBD_TRUST, ./trust.toml."""
+    return given or Path(os.environ.get("MBD_TRUST") or "trust.toml")
+
+
+def _digits(text: str) -> str:
+    digits = re.sub(r"[\s:]", "", text).lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise UsageError("want the 64 hex digits of a whole fingerprint", field="--fingerprint")
+    return digits
+
+
+def _confirm(new: tuple[NewKey, ...], confirmed: set[str], offer: TrustPolicy) -> None:
+    """Return if somebody vouches for every new key.
+
+    Raises:
+        RefusedError: Nobody does for one, or a fingerprint was given that no key has.
+    """
+    held = {one.key.key_id for one in new} | {one.key.key_id for one in offer.issuers}
+    held |= {key.key_id for key in _log_keys(offer)}
+    if confirmed - held:
+        raise RefusedError(
+            f"no key in the file has the fingerprint {_groups(min(confirmed - held))}",
+            code="trust.fingerprint",
+            field="--fingerprint",
+            hint="either it was misheard, or the file is not the owner's: add nothing from it",
+        )
+    for one in new:
+        if one.key.key_id not in confirmed and not _asked(one):
+            raise RefusedError(
+                f"nobody confirmed the {one.role} key of {one.name}: {one.key.fingerprint}",
+                code="trust.unconfirmed",
+                field="--fingerprint",
+                hint="compare it with its owner over another channel, then name it with "
+                "--fingerprint",
+            )
+
+
+def _asked(one: NewKey) -> bool:
+    """Whether somebody at a terminal says yes."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    click.echo(f"{one.role} key of {printable(one.name)}\n  {one.key.fingerprint}", err=True)
+    note("Compare every group with what its owner reads to you over another channel.")
+    return click.confirm("Is it the same?", default=False, err=True)
+
+
+def _log_keys(policy: TrustPolicy) -> list[Any]:
+    from mbd.signing.public import ed25519_key
+
+    return [] if policy.log is None else [ed25519_key(policy.log.key.public_key)]
+
+
+def _payload(path: Path, policy: TrustPolicy) -> dict[str, Any]:
+    keys = [_issuer_json(one) for one in policy.issuers]
+    if policy.log is not None:
+        (key,) = _log_keys(policy)
+        log = _new_json(NewKey("log", policy.log.origin, key))
+        keys.append({**log, "vkey": str(policy.log.key)})
+    limits = {"epsilon": policy.max_epsilon, "delta": policy.max_delta}
+    return {"trust": printable(str(path)), "keys": keys, "limits": limits}
+
+
+def _new_json(one: NewKey) -> dict[str, Any]:
+    from mbd.canonical.digest import b64encode
+
+    return {
+        "role": one.role,
+        "name": one.name,
+        "keyId": one.key.key_id,
+        "fingerprint": one.key.fingerprint,
+        "algorithm": one.key.algorithm,
+        "publicKey": b64encode(one.key.der),
+    }
+
+
+def _issuer_json(one: TrustedIssuer) -> dict[str, Any]:
+    bounds = {
+        "validFrom": one.valid_from,
+        "retiredFrom": one.retired_from,
+        "distrustedFrom": one.distrusted_from,
+    }
+    return {
+        **_new_json(NewKey("issuer", one.name, one.key)),
+        **{name: value for name, value in bounds.items() if value is not None},
+    }
+
+
+def _blocks(policy: TrustPolicy) -> list[str]:
+    lines = []
+    for one in policy.issuers:
+        lines += [
+            f"issuer  {printable(one.name)}  {_bounds(one)}",
+            f"        {one.key.fingerprint}",
+        ]
+    if policy.log is not None:
+        (key,) = _log_keys(policy)
+        lines += [f"log     {printable(policy.log.origin)}", f"        {key.fingerprint}"]
+    return lines
+
+
+def _bounds(one: TrustedIssuer) -> str:
+    words = [f"from entry {one.valid_from} on"]
+    if one.retired_from is not None:
+        words = [f"entries {one.valid_from} to {one.retired_from - 1}"]
+    if one.distrusted_from is not None:
+        words.append(f"distrusted from entry {one.distrusted_from} on")
+    return ", ".join(words)
+
+
+def _groups(digits: str) -> str:
+    return " ".join(digits[i : i + 4] for i in range(0, 64, 4))
