@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -85,11 +85,19 @@ class Searcher:
         raw = {Hit(kind, "") for kind in kinds - located}
         return Searched(size, tuple(sorted(unpacked | raw)), True)
 
+    def search_pieces(self, pieces: Iterable[bytes]) -> Searched:
+        """Everything erased among bytes that come in pieces, as they are."""
+        kinds, size = self._pieces(pieces)
+        return Searched(size, tuple(Hit(kind, "") for kind in sorted(kinds)), True)
+
     def _stream(self, stream: IO[bytes]) -> tuple[set[str], int]:
         """Kinds found among the bytes of a stream, and how many bytes it has."""
+        return self._pieces(iter(lambda: stream.read(_WINDOW), b""))
+
+    def _pieces(self, pieces: Iterable[bytes]) -> tuple[set[str], int]:
         kinds: set[str] = set()
         size, carried = 0, b""
-        while block := stream.read(_WINDOW):
+        for block in pieces:
             size += len(block)
             window = carried + block
             kinds |= {kind for kind, _ in self._values.hits(window)}

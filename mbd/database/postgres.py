@@ -150,6 +150,33 @@ class PostgresSchema:
             time.sleep(0.1)
             tables = kept
 
+    def contents(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Every table of the schema, ours or not, with its live rows as bytes, piece by piece.
+
+        The pieces are those of a binary COPY: texts and bytes are in it as they are.
+        """
+        with self.transaction(write=False) as connection:
+            driver: Any = connection.connection.driver_connection
+            query = text(
+                "SELECT relname FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n "
+                "ON n.oid = relnamespace WHERE nspname = :schema AND relkind IN ('r', 'm')"
+            )
+            found = connection.execute(query, {"schema": self.schema}).scalars().all()
+            for table in sorted(found):
+                where = f"{_quoted(self.schema)}.{_quoted(table)}"
+                with driver.cursor() as cursor:
+                    statement = f"COPY (SELECT * FROM {where}) TO STDOUT (FORMAT binary)"
+                    with cursor.copy(statement) as pieces:
+                        yield table, map(bytes, pieces)
+
+    def weaknesses(self) -> Iterator[tuple[str, str]]:
+        """(setting, value) of what lets the server lose a commit, or hand out a torn page."""
+        with self.transaction(write=False) as connection:
+            for name in ("fsync", "full_page_writes"):
+                value = connection.exec_driver_sql(f"SHOW {name}").scalar()
+                if value == "off":
+                    yield name, str(value)
+
     @property
     def schema(self) -> str:
         """Its name on the server."""

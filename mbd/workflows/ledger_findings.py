@@ -10,6 +10,8 @@ from pathlib import Path
 from sqlalchemy import select
 
 from mbd.database.connection import database_errors
+from mbd.database.engine import Database
+from mbd.database.postgres import NOT_COVERED, PostgresSchema
 from mbd.database.tables import body, request
 from mbd.errors import MbdError
 from mbd.ledger.check import check_log
@@ -22,8 +24,9 @@ from mbd.workflows.session import Session
 
 def ledger_findings(session: Session) -> Iterator[Finding]:
     """Both databases page by page, the log entry by entry, and what was signed of it."""
-    workspace, whole = session.workspace, True
-    for path in (workspace.ledger_db, workspace.secrets_db):
+    workspace, whole, place = session.workspace, True, session.ledger_place
+    files = [place, workspace.secrets_db] if isinstance(place, Path) else [workspace.secrets_db]
+    for path in files:
         for problem in _pages(path):
             whole = False
             todo = "restore it from a backup; a ledger.db must be the newest there is"
@@ -31,7 +34,8 @@ def ledger_findings(session: Session) -> Iterator[Finding]:
     key_file = file_of(session.settings.log_key, workspace.root)
     if not whole or (key_file is not None and not key_file.is_file()):
         return
-    log, where = session.log, str(workspace.ledger_db)
+    log, where = session.log, session.database.name
+    yield from server_findings(session.database)
     try:
         remembered = log.remembered()
         if remembered is None:
@@ -48,7 +52,7 @@ def ledger_findings(session: Session) -> Iterator[Finding]:
         report = check_log(connection, log.verifier_key, None, key_of=session.body_keys())
         size, newest = log_size(connection), latest_note(connection)
     if not report.ok:
-        todo = "put the newest good ledger.db back"
+        todo = "put the newest good ledger back"
         yield error("log.corrupt", f"the ledger is damaged: {report.problem}", where, todo)
     elif newest is None or log.latest().size < size:
         what = "the newest entries are not covered by a signed checkpoint yet"
@@ -57,6 +61,21 @@ def ledger_findings(session: Session) -> Iterator[Finding]:
         what = f"{report.unreadable} sealed bodies of the ledger have no key in secrets.db"
         todo = "bodies that are to be gone: `mbd ledger erase-body`; else restore secrets.db"
         yield warning("ledger.unreadable", what, str(workspace.secrets_db), todo)
+
+
+def server_findings(database: Database) -> Iterator[Finding]:
+    """What a server keeps, and what it may lose; nothing for a file."""
+    backend = database.backend
+    if not isinstance(backend, PostgresSchema):
+        return
+    for setting, value in backend.weaknesses():
+        what = (
+            f"the server runs with {setting} = {value}: what was committed and signed may be lost"
+        )
+        yield error("server.durability", what, database.name, f"set {setting} = on and reload")
+    for what, why in NOT_COVERED:
+        found = f"erased values may stay in {what}"
+        yield note("server.not_covered", found, database.name, why)
 
 
 def certificate_findings(session: Session) -> Iterator[Finding]:

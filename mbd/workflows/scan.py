@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbd.certificate.receipt import Receipt
-from mbd.data.search import Searcher
+from mbd.data.search import Searched, Searcher
 from mbd.data.traces import Traces
 from mbd.database.engine import Database
+from mbd.database.postgres import NOT_COVERED as SERVER_NOT_COVERED
+from mbd.database.postgres import PostgresSchema
 from mbd.errors import NotFoundError, UsageError
 from mbd.ledger.queries import find_entry
 from mbd.workspace.files import storage_errors
 from mbd.workspace.layout import Workspace
+from mbd.workspace.ledger_place import ledger_place
+from mbd.workspace.settings import load_settings
 
 NOT_COVERED = (
     ("receipts/", "they hold the record ids, salts and fingerprints: hand them over, delete them"),
@@ -46,7 +50,7 @@ class Finding:
     """Something of the erased data in a file."""
 
     file: str
-    """Relative to the workspace."""
+    """Relative to the workspace; or the database that is not in it."""
     kind: str
     where: str
     """Column and record, or member; empty for the bytes of the file."""
@@ -79,7 +83,7 @@ def scan_workspace(
     receipt: Receipt,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scan:
-    """Search every file of a workspace for what a certificate says was erased.
+    """Search every file of a workspace, and its tables on a server, for what was erased.
 
     Files may come and go meanwhile; one that is gone when its turn comes holds nothing.
 
@@ -94,7 +98,8 @@ def scan_workspace(
             code="receipt.excerpt",
             field="--receipt",
         )
-    _check_issued_here(workspace, receipt)
+    database = Database.open(ledger_place(workspace, load_settings(workspace)))
+    _check_issued_here(database, workspace, receipt)
     started = time.perf_counter()
     traces = Traces.from_json(receipt.traces.model_dump(by_alias=True))
     salts = tuple(bytes.fromhex(one.salt) for one in receipt.items)
@@ -118,6 +123,11 @@ def scan_workspace(
         found += (Finding(name, hit.kind, hit.where) for hit in searched.hits)
         if not searched.unpacked:
             not_covered.append((name, "what it packs cannot be read; its bytes were searched"))
+    if isinstance(database.backend, PostgresSchema):
+        for searched, one in _search_tables(searcher, database.backend):
+            size += searched.size_bytes
+            found += one
+        not_covered += [(f"PostgreSQL: {what}", why) for what, why in SERVER_NOT_COVERED]
     return Scan(
         certificate_id=receipt.certificate_id,
         files=len(files),
@@ -131,9 +141,18 @@ def scan_workspace(
     )
 
 
-def _check_issued_here(workspace: Workspace, receipt: Receipt) -> None:
+def _search_tables(
+    searcher: Searcher, schema: PostgresSchema
+) -> Iterator[tuple[Searched, list[Finding]]]:
+    """The tables on a server, row by row: their files are out of reach."""
+    for table, pieces in schema.contents():
+        searched = searcher.search_pieces(pieces)
+        yield searched, [Finding(schema.name, hit.kind, f"table {table}") for hit in searched.hits]
+
+
+def _check_issued_here(database: Database, workspace: Workspace, receipt: Receipt) -> None:
     """Refuse the receipt of another workspace, whose values are of course not here."""
-    with Database.open(workspace.ledger_db).read() as connection:
+    with database.read() as connection:
         try:
             find_entry(connection, receipt.certificate_id)
         except NotFoundError as error:
