@@ -18,7 +18,7 @@ from mbd.ledger.note import Checkpoint, VerifierKey, open_checkpoint
 from mbd.ledger.queries import LogEntry, in_pages, log_size, to_entry
 
 _PAGE = 250
-"""Entries with their bodies in memory at a time."""
+"""Entries with their bodies in memory at a time, and subtrees of a level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +192,7 @@ class _StoredNodes:
     def _level(self, level: int) -> Iterator[Row[Any]]:
         node = tables.node
         query = select(node).where(node.c.level == level)
-        return in_pages(self._connection, query, node.c.node_index)
+        return in_pages(self._connection, query, node.c.node_index, rows=_PAGE)
 
 
 class _Published:

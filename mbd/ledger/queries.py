@@ -147,13 +147,13 @@ def list_entries(
 def iterate_entries(connection: Connection, chosen: Filter | None = None) -> Iterator[LogEntry]:
     """The same one by one, with one page of them in memory."""
     entry, chosen = tables.entry, chosen or Filter()
-    query = select(entry).where(*_conditions(connection, chosen))
+    query = select(entry).where(*conditions(connection, chosen))
     for row in in_pages(connection, query, entry.c.entry_index):
         yield to_entry(row)
 
 
-def _conditions(connection: Connection, chosen: Filter) -> list[ColumnElement[bool]]:
-    """The same in SQL; every column compared has an index."""
+def conditions(connection: Connection, chosen: Filter) -> list[ColumnElement[bool]]:
+    """A filter in SQL; every column it compares has an index."""
     entry, found = tables.entry.c, list[ColumnElement[bool]]()
     if chosen.after is not None:
         found.append(entry.entry_index > chosen.after)

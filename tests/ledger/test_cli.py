@@ -52,6 +52,9 @@ def test_list_says_what_the_contract_says(log, capsys):
 @pytest.mark.parametrize(
     ("options", "indices"),
     [
+        ([], [0, 1]),
+        (["--type", "attempt"], [0]),
+        (["--certificate", IDENTITY], [1]),
         (["--modality", "audio"], [1]),
         (["--modality", "text"], []),
         (["--class", "exact"], []),
@@ -64,6 +67,15 @@ def test_list_says_what_the_contract_says(log, capsys):
 def test_list_filters(log, capsys, options, indices):
     _, document = run(capsys, "list", *options)
     assert [entry["index"] for entry in document["entries"]] == indices
+
+
+def test_list_goes_on_where_a_page_ended(log, capsys):
+    code, first = run(capsys, "list", "--limit", "1")
+    assert (code, [entry["index"] for entry in first["entries"]], first["next"]) == (0, [0], 0)
+    _, second = run(capsys, "list", "--limit", "1", "--after", str(first["next"]))
+    assert ([entry["index"] for entry in second["entries"]], second["next"]) == ([1], None)
+    assert invoke(["ledger", "list", "--limit", "1"]) == 0
+    assert "--after 0" in capsys.readouterr().err
 
 
 def test_a_receipt_finds_its_certificate(log, capsys, tmp_path):

@@ -1,5 +1,6 @@
 """Promises of the tree: what RFC 6962 says, and no proof that says anything else."""
 
+import hashlib
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from mbd.canonical.tree import empty_root, leaf_hash, tree_root
 from mbd.errors import DataError, IntegrityError
 from mbd.ledger.merkle import (
+    RightEdge,
     completed_nodes,
     consistency_proof,
     earlier_root,
@@ -30,12 +32,18 @@ class StoredTree:
             for level, position, node in completed_nodes(index, digest, self.read):
                 assert (level, position) not in self.nodes
                 self.nodes[level, position] = node
+        self.roots = {}
 
     def read(self, level, index):
         return self.nodes[level, index]
 
     def root(self, size):
-        return tree_root(self.leaf_hashes[:size])
+        """Of leaves that are not there yet, too: no root is that of a size beyond."""
+        if size > len(self.leaf_hashes):
+            return leaf_hash(b"%d" % size)
+        if size not in self.roots:
+            self.roots[size] = tree_root(self.leaf_hashes[:size])
+        return self.roots[size]
 
 
 def numbered(size):
@@ -43,14 +51,18 @@ def numbered(size):
 
 
 def flipped(proof):
-    """Every proof that differs in one bit of one hash, is longer or is shorter."""
+    """Every proof that differs in one bit of one hash, is longer, shorter or in another order."""
     for i, digest in enumerate(proof):
         for bit in (0, 255):
             changed = bytearray(digest)
             changed[bit // 8] ^= 1 << (bit % 8)
             yield [*proof[:i], bytes(changed), *proof[i + 1 :]]
         yield [*proof[:i], *proof[i + 1 :]]
+        yield [*proof[:i], digest, *proof[i:]]
     yield [*proof, bytes(32)]
+    yield [bytes(32), *proof]
+    if len(proof) > 1:
+        yield proof[::-1]
 
 
 def check_every_proof(largest):
@@ -65,9 +77,12 @@ def check_every_proof(largest):
             for wrong in flipped(proof):
                 with pytest.raises(IntegrityError):
                     verify_inclusion(leaf, index, size, wrong, root)
-            for other in (index - 1, index + 1, size):
+            for other in {*range(size), -1, size, size + 1, 2 * size} - {index}:
                 with pytest.raises(IntegrityError):
                     verify_inclusion(leaf, other, size, proof, root)
+            for other in {index + 1, size - 1, size + 1, 2 * size, largest} - {index, size}:
+                with pytest.raises(IntegrityError):
+                    verify_inclusion(leaf, index, other, proof, tree.root(other))
         for old in range(size + 1):
             check_consistency(tree, old, size)
 
@@ -82,6 +97,12 @@ def check_consistency(tree, old, new):
     if 0 < old < new:
         with pytest.raises(IntegrityError):
             verify_consistency(old, 4 * new, old_root, new_root, proof)
+    if old < new:
+        with pytest.raises(IntegrityError):
+            verify_consistency(new, old, new_root, old_root, proof)
+    for other in {0, old - 1, old + 1, new} - {old}:
+        with pytest.raises(IntegrityError):
+            verify_consistency(other, new, old_root, new_root, proof)
     forged = leaf_hash(b"another history")
     with pytest.raises(IntegrityError):
         verify_consistency(old, new, forged, new_root, proof)
@@ -97,6 +118,86 @@ def test_every_proof_of_every_small_tree_holds_and_no_altered_one_does():
 @pytest.mark.slow
 def test_every_proof_of_every_tree_up_to_100_holds_and_no_altered_one_does():
     check_every_proof(100)
+
+
+def slow_root(leaves):
+    """MTH(D[n]), RFC 6962, section 2.1, word for word."""
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    if len(leaves) == 1:
+        return hashlib.sha256(b"\x00" + leaves[0]).digest()
+    k = largest_power_below(len(leaves))
+    pair = slow_root(leaves[:k]) + slow_root(leaves[k:])
+    return hashlib.sha256(b"\x01" + pair).digest()
+
+
+def slow_path(m, leaves):
+    """PATH(m, D[n]), RFC 6962, section 2.1.1."""
+    if len(leaves) == 1:
+        return []
+    k = largest_power_below(len(leaves))
+    if m < k:
+        return [*slow_path(m, leaves[:k]), slow_root(leaves[k:])]
+    return [*slow_path(m - k, leaves[k:]), slow_root(leaves[:k])]
+
+
+def slow_subproof(m, leaves, known):
+    """SUBPROOF(m, D[n], b), RFC 6962, section 2.1.2; PROOF(m, D[n]) starts with b true."""
+    if m == len(leaves):
+        return [] if known else [slow_root(leaves)]
+    k = largest_power_below(len(leaves))
+    if m <= k:
+        return [*slow_subproof(m, leaves[:k], known), slow_root(leaves[k:])]
+    return [*slow_subproof(m - k, leaves[k:], False), slow_root(leaves[:k])]
+
+
+def largest_power_below(n):
+    """k < n <= 2k."""
+    k = 1
+    while 2 * k < n:
+        k *= 2
+    return k
+
+
+LEAVES = st.lists(st.binary(max_size=3), min_size=1, max_size=70)
+
+
+@given(leaves=LEAVES, data=st.data())
+def test_proofs_are_those_of_the_slow_recursive_tree(leaves, data):
+    index = data.draw(st.integers(0, len(leaves) - 1))
+    old = data.draw(st.integers(1, len(leaves)))
+    tree, size = StoredTree(leaves), len(leaves)
+    assert root_of(tree.read, size) == tree.root(size) == slow_root(leaves)
+    assert inclusion_proof(tree.read, index, size) == slow_path(index, leaves)
+    assert consistency_proof(tree.read, old, size) == slow_subproof(old, leaves, True)
+
+
+@given(leaves=LEAVES, data=st.data())
+def test_a_proof_holds_for_its_own_leaf_only(leaves, data):
+    """Whatever leaf, place and proof are drawn: accepted only if the leaf is there."""
+    tree, size = StoredTree(leaves), len(leaves)
+    index, place = data.draw(st.tuples(st.integers(0, size - 1), st.integers(0, size - 1)))
+    other = data.draw(st.binary(max_size=3))
+    proof = slow_path(index, leaves)
+    if leaf_hash(other) == tree.leaf_hashes[index] and place == index:
+        verify_inclusion(leaf_hash(other), place, size, proof, slow_root(leaves))
+        return
+    if leaves[place] == other and proof == slow_path(place, leaves):
+        return
+    with pytest.raises(IntegrityError):
+        verify_inclusion(leaf_hash(other), place, size, proof, slow_root(leaves))
+
+
+@given(leaves=st.lists(st.binary(max_size=3), max_size=70), data=st.data())
+def test_a_right_edge_is_all_a_tree_needs_to_grow(leaves, data):
+    begun = data.draw(st.integers(0, len(leaves)))
+    tree = StoredTree(leaves)
+    edge = RightEdge(tree.read, begun)
+    for digest in tree.leaf_hashes[begun:]:
+        assert edge.root() == tree.root(edge.size)
+        for level, position, node in edge.append(digest):
+            assert tree.nodes[level, position] == node
+    assert (edge.size, edge.root()) == (len(leaves), slow_root(leaves))
 
 
 @given(size=st.integers(1, 600), data=st.data())

@@ -1,15 +1,27 @@
 """Promises to the auditor: everything is found, any altered byte is noticed and located."""
 
+import tracemalloc
 from datetime import date
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, event, insert, select, update
 
+from mbd.canonical.tree import node_hash
 from mbd.database import tables
-from mbd.errors import NotFoundError
+from mbd.errors import IntegrityError, NotFoundError
 from mbd.ledger.check import check_log
+from mbd.ledger.log import Labels
 from mbd.ledger.note import Checkpoint, sign_checkpoint
-from mbd.ledger.queries import Filter, body_of, find_entry, list_entries
+from mbd.ledger.queries import (
+    Filter,
+    body_of,
+    conditions,
+    find_entry,
+    in_pages,
+    list_entries,
+    log_size,
+    with_nodes,
+)
 from tests.ledger.entries import append, certificate, note_entry
 from tests.ledger.keys import signer
 
@@ -46,11 +58,106 @@ def test_filters(filled):
     assert found(filled, since=date(2026, 1, 5), until=date(2026, 1, 6), modality="text") == [5]
 
 
+def test_filters_by_type_by_certificates_and_by_place(filled):
+    assert found(filled, type="certificate") == [4, 5]
+    assert found(filled, type="policy") == []
+    assert found(filled, certificate_ids=frozenset({FIRST, SECOND, "01J" + "2" * 23})) == [4, 5]
+    assert found(filled, certificate_ids=frozenset()) == []
+    assert found(filled, after=4) == [5, 6]
+    assert found(filled, before=2) == [0, 1]
+    assert found(filled, type="attempt", after=2, before=6) == [3]
+
+
+def test_pages_follow_each_other_without_gap_or_repetition(filled):
+    with filled.database.read() as connection:
+        for limit in range(1, 9):
+            pages, after = [], -1
+            while page := list_entries(connection, Filter(after=after), limit=limit):
+                pages += [one.index for one in page]
+                assert len(page) <= limit
+                after = page[-1].index
+            assert pages == list(range(7))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])
+def test_rows_are_read_in_pages_of_any_size(filled, rows):
+    with filled.database.read() as connection:
+        query = select(ENTRY.c.entry_index)
+        read = [row[0] for row in in_pages(connection, query, ENTRY.c.entry_index, rows)]
+    assert read == list(range(7))
+
+
+def plan(connection, statement):
+    """How the database finds the rows of a query, if there were many."""
+    dialect = connection.dialect
+    text = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    if dialect.name == "sqlite":
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
+        return " ".join(row[3] for row in rows)
+    connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+    connection.exec_driver_sql("SET LOCAL enable_sort = off")
+    return " ".join(connection.exec_driver_sql("EXPLAIN " + text).scalars())
+
+
+@pytest.mark.parametrize(
+    ("chosen", "index"),
+    [
+        ({"type": "certificate"}, "entry_type"),
+        ({"guarantee_class": "exact"}, "entry_class"),
+        ({"modality": "text"}, "entry_modalities"),
+        ({"certificate_id": FIRST}, "entry_certificate"),
+    ],
+)
+def test_every_filter_has_its_index(filled, chosen, index):
+    with filled.database.read() as connection:
+        query = select(ENTRY).where(*conditions(connection, Filter(**chosen)))
+        assert index in plan(connection, query)
+
+
+def test_days_have_an_index(filled):
+    """It is for counting and for rare days: a page in the order of the log may do without."""
+    with filled.database.read() as connection:
+        days = conditions(connection, Filter(since=date(2026, 1, 5), until=date(2026, 1, 5)))
+        assert "entry_time" in plan(connection, select(ENTRY.c.entry_index).where(*days))
+
+
+def test_many_subtrees_are_read_in_one_query_and_a_lost_one_is_named(filled):
+    wanted = [(0, index) for index in range(7)] + [(1, 0), (1, 1), (1, 2), (2, 0)]
+    statements = []
+
+    def count(connection, cursor, statement, *_):
+        statements.append(statement)
+
+    with filled.database.read() as connection:
+        event.listen(connection, "before_cursor_execute", count)
+        nodes = with_nodes(connection, lambda read: {key: read(*key) for key in wanted})
+        assert len(statements) == 1
+        assert nodes[1, 1] == node_hash(nodes[0, 2], nodes[0, 3])
+        with pytest.raises(IntegrityError, match=r"subtree \(3, 0\)"):
+            with_nodes(connection, lambda read: read(3, 0))
+
+
+def test_a_check_holds_a_page_in_memory_however_long_the_log_is(log):
+    """Ten times the entries, a few more levels."""
+    peaks = []
+    for size in (1_000, 10_000):
+        with log.database.transaction() as connection:
+            begun = log_size(connection)
+            entries = ((*note_entry(number % 300), Labels()) for number in range(begun, size))
+            log.append_all(connection, entries)
+        log.publish()
+        tracemalloc.start()
+        assert report_on(log).ok
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 2 * peaks[0]
+
+
 def test_an_entry_is_found_by_index_or_certificate(filled):
     with filled.database.read() as connection:
         assert find_entry(connection, "4") == find_entry(connection, FIRST)
         assert body_of(connection, 0) == note_entry(0)[1]
-        for unknown in ("7", "01", "-1", "nonsense", "01J" + "2" * 23):
+        for unknown in ("7", "01", "-1", "2147483648", "9" * 18, "nonsense", "01J" + "2" * 23):
             with pytest.raises(NotFoundError):
                 find_entry(connection, unknown)
 
