@@ -54,7 +54,8 @@ def filter_options(function: F) -> F:
         click.option(
             "--receipt",
             type=FILE,
-            help="Only the certificate that this receipt belongs to.",
+            help="Only the certificate that this receipt belongs to; where the workspace has its "
+            "secrets, all certificates of the same person.",
         ),
     )
     for option in reversed(options):
@@ -71,10 +72,9 @@ def chosen_filter(connection: Connection, options: dict[str, Any]) -> Filter:
     from mbd.ledger.queries import Filter, find_entry
 
     receipt, certificate = options["receipt"], options["certificate"]
-    if receipt is not None:
-        certificate = certificate_of(receipt)
-    if certificate is not None:
-        find_entry(connection, certificate)
+    for wanted in (certificate, receipt and certificate_of(receipt)):
+        if wanted is not None:
+            find_entry(connection, wanted)
     return Filter(
         type=options["kind"],
         since=options["since"] and options["since"].date(),
@@ -82,7 +82,32 @@ def chosen_filter(connection: Connection, options: dict[str, Any]) -> Filter:
         modality=options["modality"],
         guarantee_class=options["guarantee_class"],
         certificate_id=certificate,
+        certificate_ids=None if receipt is None else _certificates_of(receipt),
     )
+
+
+def _certificates_of(receipt: Path) -> frozenset[str]:
+    """The certificates of the person that a receipt is about, as far as they can be told here.
+
+    Of a receipt that another version wrote, its own certificate.
+    """
+    from mbd.cli.receipt import read_receipt
+    from mbd.errors import DataError
+    from mbd.workflows.session import Session
+    from mbd.workflows.subject import certificates_of
+    from mbd.workspace.settings import load_settings
+
+    workspace = open_here(click.get_current_context())
+    try:
+        content = read_receipt(receipt)
+    except DataError:
+        return frozenset({certificate_of(receipt)})
+    found = certificates_of(Session(workspace, load_settings(workspace)), content)
+    if not found.secret:
+        note("only the certificate of this receipt: others of the person cannot be told here")
+    elif found.unreadable:
+        note(f"{found.unreadable} certificates are erased or sealed: whose they are is unknown")
+    return found.ids
 
 
 def certificate_of(receipt: Path) -> str:
