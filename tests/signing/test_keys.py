@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_pem_private_key,
 )
 
 from mbd.errors import ConflictError, DataError, IntegrityError, NotFoundError
-from mbd.signing.keys import SigningKey, generate_key, load_key
+from mbd.signing.keys import SigningKey, check_signer, generate_key, load_key
+from mbd.signing.passphrase import LockedError
 from mbd.signing.public import SignatureError, ed25519_key, public_key, verify_signature
 from tests.shared import shared_path
 
@@ -150,6 +155,93 @@ def test_what_is_not_a_key_is_refused(tmp_path, content):
         load_key(path)
     with pytest.raises(NotFoundError):
         load_key(tmp_path / "absent.pem")
+
+
+PASSPHRASE = "a long one: Ünïcode and spaces"
+
+
+@pytest.fixture(params=["ed25519", "ecdsa-p256"])
+def locked(request, tmp_path) -> tuple[Path, SigningKey]:
+    """An encrypted key file, and the key in it."""
+    key, path = generate_key(request.param), tmp_path / "locked.pem"
+    key.save(path, PASSPHRASE.encode())
+    return path, key
+
+
+def test_an_encrypted_key_says_who_it_is_without_the_passphrase_and_signs_only_with_it(
+    locked, monkeypatch
+):
+    path, key = locked
+    assert path.stat().st_mode & 0o777 == 0o600
+    found = load_key(path)
+    assert found.public == key.public
+    with pytest.raises(LockedError) as refusal:
+        found.sign(b"x")
+    assert (refusal.value.code, refusal.value.exit_code) == ("key.locked", 5)
+
+    monkeypatch.setenv("MBD_KEY_PASSPHRASE", PASSPHRASE)
+    key.public.verify(b"x", load_key(path).sign(b"x"))
+
+
+def test_a_passphrase_file_may_end_with_one_newline(locked, monkeypatch, tmp_path):
+    path, key = locked
+    (tmp_path / "secret").write_text(PASSPHRASE + "\n", "utf-8")
+    monkeypatch.setenv("MBD_KEY_PASSPHRASE_FILE", str(tmp_path / "secret"))
+
+    key.public.verify(b"x", load_key(path).sign(b"x"))
+
+
+@pytest.mark.parametrize("wrong", ["another", "", "x" * 2000])
+def test_a_wrong_passphrase_is_said_to_be_wrong(locked, monkeypatch, wrong):
+    monkeypatch.setenv("MBD_KEY_PASSPHRASE", wrong)
+    with pytest.raises(LockedError) as refusal:
+        check_signer(load_key(locked[0]))
+    assert refusal.value.code == "key.passphrase"
+
+
+def test_neither_passphrase_nor_private_key_is_in_any_repr(locked, monkeypatch):
+    monkeypatch.setenv("MBD_KEY_PASSPHRASE", PASSPHRASE)
+    found = load_key(locked[0])
+    found.sign(b"x")
+    assert "PRIVATE" not in repr(found)
+    assert PASSPHRASE not in repr(found)
+
+
+def test_a_public_half_of_another_key_is_found_out_at_the_first_signature(locked, monkeypatch):
+    path, key = locked
+    content = path.read_text().replace(key.public.pem, generate_key().public.pem)
+    path.write_text(content)
+    monkeypatch.setenv("MBD_KEY_PASSPHRASE", PASSPHRASE)
+    with pytest.raises(IntegrityError) as refusal:
+        load_key(path).sign(b"x")
+    assert refusal.value.code == "key.mismatch"
+
+
+def test_other_tools_read_the_encrypted_file_and_theirs_is_read_here(locked, tmp_path, monkeypatch):
+    path, key = locked
+    block = path.read_bytes().replace(key.public.pem.encode(), b"")
+    theirs = load_pem_private_key(block, PASSPHRASE.encode())
+    assert key.public == SigningKey(theirs).public
+
+    foreign = tmp_path / "foreign.pem"
+    secret = BestAvailableEncryption(PASSPHRASE.encode())
+    foreign.write_bytes(theirs.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret))
+    foreign.chmod(0o600)
+    monkeypatch.setenv("MBD_KEY_PASSPHRASE", PASSPHRASE)
+    assert load_key(foreign).public == key.public
+
+
+def test_guessing_a_passphrase_is_made_expensive(locked):
+    """The number of rounds stands in the file: 02 03 09 27 C0 is INTEGER 600000 in DER."""
+    block = locked[0].read_bytes().split(b"ENCRYPTED PRIVATE KEY-----")[1].split(b"-----")[0]
+    assert bytes.fromhex("02030927c0") in base64.b64decode(block)
+
+
+def test_a_fingerprint_is_read_in_groups_of_four():
+    key = generate_key().public
+    groups = key.fingerprint.split(" ")
+    assert [len(group) for group in groups] == [4] * 16
+    assert "".join(groups) == key.key_id
 
 
 def test_the_key_id_is_the_digest_of_the_der_and_the_private_key_stays_out_of_repr():
