@@ -61,6 +61,7 @@ _COMMANDS = {
     "secrets": ("mbd.cli.secrets:secrets", "Forget whose certificates are whose."),
     "key": ("mbd.cli.key:key", "Keys: announce, put in force, distrust, show."),
     "trust": ("mbd.cli.trust:trust", "Whom to believe: an auditor's trust file."),
+    "db": ("mbd.cli.db:db", "Version of the ledger's tables; upgrade them; move to a server."),
     "doctor": ("mbd.cli.doctor:doctor", "Examine the workspace end to end."),
     "backup": ("mbd.cli.backup:backup", "Copy the workspace, with the digest of every file."),
     "restore": ("mbd.cli.backup:restore", "Put a backup back, without what was revoked since."),

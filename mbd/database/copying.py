@@ -46,6 +46,11 @@ def save_as_file(source: Database, path: Path) -> None:
     made.purge()
 
 
+def sqlite_files(path: Path) -> tuple[Path, ...]:
+    """A SQLite file and what SQLite may keep beside it."""
+    return tuple(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", ""))
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Copy a SQLite file through SQLite, so that nothing in its write-ahead log is lost."""
     with storage_errors(target):

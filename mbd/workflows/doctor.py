@@ -111,6 +111,9 @@ def _places(session: Session, now: datetime) -> Iterator[Finding]:
     ):
         if not path.is_file():
             yield error("file.missing", f"{path} is missing", str(path), "restore it from a backup")
+    if not isinstance(place, Path) and workspace.ledger_db.exists():
+        what = f"{workspace.ledger_db} is not used: the ledger is in the {place.name}"
+        yield warning("ledger.unused", what, str(workspace.ledger_db), "remove it, with -wal, -shm")
 
 
 def _key_files(session: Session) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -22,10 +21,10 @@ from mbd.signing.public import Algorithm
 from mbd.verify.trust import TrustedIssuer, TrustedLog, TrustPolicy, render_trust
 from mbd.workflows.ledger_copy import discard
 from mbd.workflows.session import KEY_BYTES, open_log
-from mbd.workspace.database_url import check_url, without_password
+from mbd.workspace.database_url import check_url
 from mbd.workspace.files import fsync_directory, storage_errors, write_atomically
 from mbd.workspace.layout import FORMAT_VERSION, Workspace, open_workspace
-from mbd.workspace.ledger_place import Place, Server, schema_of
+from mbd.workspace.ledger_place import Place, Server, database_line, schema_of
 from mbd.workspace.settings import load_settings
 
 _SETTINGS = """\
@@ -134,7 +133,7 @@ def _fill(
         id=identity,
         issuer=issuer,
         origin=origin,
-        database=_database_line(place),
+        database=f"\n{database_line(place)}" if isinstance(place, Server) else "",
         width=DEFAULT_WIDTH,
     )
     write_atomically(draft.settings_file, text.encode())
@@ -155,11 +154,3 @@ def _fill(
     )
     write_atomically(draft.trust_file, render_trust(trust).encode())
     return Initialised(draft, issuer_key.key_id, log_key.key_id, origin, log.database.name)
-
-
-def _database_line(place: Place) -> str:
-    """What `mbd.toml` says of the database; a password is never in it."""
-    if not isinstance(place, Server):
-        return ""
-    url = json.dumps(without_password(place.url), ensure_ascii=False)  # a TOML string too
-    return f"\ndatabase_url = {url}   # no password here: MBD_DATABASE_URL, PGPASSWORD or ~/.pgpass"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mbd.workspace.database_url import check_url, described
+from mbd.workspace.database_url import check_url, described, without_password
 from mbd.workspace.layout import Workspace
 from mbd.workspace.settings import Settings
 
@@ -38,3 +39,9 @@ def ledger_place(workspace: Workspace, settings: Settings) -> Place:
 def schema_of(workspace_id: str) -> str:
     """The schema of a workspace: two of them never meet in one database."""
     return f"mbd_{workspace_id.lower()}"
+
+
+def database_line(server: Server) -> str:
+    """What `mbd.toml` says of a server: one line, never with a password."""
+    url = json.dumps(without_password(server.url))  # ASCII JSON is TOML too
+    return f"database_url = {url}   # no password here: MBD_DATABASE_URL, PGPASSWORD or ~/.pgpass"

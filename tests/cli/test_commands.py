@@ -42,6 +42,7 @@ def test_these_are_the_commands() -> None:
         "consent grant", "consent withdraw", "resume", "state check", "verify",
         "receipt show", "receipt item",
         "ledger list", "ledger show", "ledger check", "ledger checkpoint", "doctor", "backup",
+        "db current", "db upgrade", "db move",
         "restore",
     }  # fmt: skip
 

@@ -10,7 +10,8 @@ import pytest
 from tests.cli.conftest import Service
 from tests.workspaces import Ran, run_mbd, spawn_mbd
 
-HEAVY = ("torch", "scipy", "sqlalchemy", "numpy", "pyarrow", "alembic", "safetensors", "pandas")
+HEAVY = ("torch", "scipy", "sqlalchemy", "numpy", "pyarrow", "alembic", "safetensors", "pandas",
+         "psycopg")  # fmt: skip
 WATCH = f"""
 import atexit, socket, sys
 class Refused(socket.socket):
@@ -25,7 +26,7 @@ def light(ran: Ran) -> bool:
     return "HEAVY []" in ran.err
 
 
-@pytest.mark.parametrize("line", ["--help", "--version", "verify --help", "ledger --help"])
+@pytest.mark.parametrize("line", ["--help", "--version", "verify --help", "ledger --help", "db --help"])
 def test_help_loads_nothing_heavy(tmp_path: Path, line: str) -> None:
     ran = spawn_mbd(tmp_path, *line.split(), prelude=WATCH)
     assert ran.code == 0
