@@ -193,7 +193,8 @@ def parse_event(kind: EventType, index: int, body: bytes) -> KeyEvent:
     if (
         event.role not in get_args(Role)
         or event.algorithm not in ALGORITHMS
-        or not isinstance(event.from_index, int)
+        or type(event.from_index) is not int
+        or event.from_index < 0
         or (key is not None and (key.key_id, key.algorithm) != (event.key_id, event.algorithm))
     ):
         raise DataError("the body contradicts itself about its key", code="entry.body")
