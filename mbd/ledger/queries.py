@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, func, or_, select
 
 from mbd.canonical.ulid import is_ulid
 from mbd.database import tables
@@ -24,9 +24,6 @@ MAX_INDEX = 2**31 - 1
 
 PAGE = 1000
 """Rows held in memory while a long table is read."""
-
-_KEYS = 400
-"""Subtrees asked for in one query: two parameters each, and SQLite once allowed 999."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 
@@ -107,13 +104,11 @@ def read_nodes(
     Raises:
         IntegrityError: One is missing.
     """
-    node, found = tables.node, dict[tuple[int, int], bytes]()
-    missing = sorted(wanted)
-    for start in range(0, len(missing), _KEYS):
-        chosen = tuple_(node.c.level, node.c.node_index).in_(missing[start : start + _KEYS])
-        for level, index, digest in connection.execute(select(node).where(chosen)):
+    found = dict[tuple[int, int], bytes]()
+    if wanted:
+        for level, index, digest in connection.execute(_nodes_at(wanted)):
             found[level, index] = bytes(digest)
-    for level, index in missing:
+    for level, index in sorted(wanted):
         if (level, index) not in found:
             raise IntegrityError(
                 f"the ledger has lost the subtree ({level}, {index})",
@@ -121,6 +116,18 @@ def read_nodes(
                 hint="run `mbd ledger check`",
             )
     return found
+
+
+def _nodes_at(wanted: Collection[tuple[int, int]]) -> Select[Any]:
+    """One look-up per subtree; for a list of pairs SQLite would read the whole table."""
+    node, levels = tables.node, dict[int, list[int]]()
+    for level, index in sorted(wanted):
+        levels.setdefault(level, []).append(index)
+    terms = [
+        and_(node.c.level == level, node.c.node_index.in_(indices))
+        for level, indices in levels.items()
+    ]
+    return select(node).where(or_(*terms))
 
 
 def in_pages(

@@ -99,6 +99,11 @@ def plan(connection, statement):
     return " ".join(connection.exec_driver_sql("EXPLAIN " + text).scalars())
 
 
+def explained(connection, statement, parameters):
+    rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (0,) * parameters).all()
+    return " ".join(row[3] for row in rows)
+
+
 @pytest.mark.parametrize(
     ("chosen", "index"),
     [
@@ -132,6 +137,8 @@ def test_many_subtrees_are_read_in_one_query_and_a_lost_one_is_named(filled):
         event.listen(connection, "before_cursor_execute", count)
         nodes = with_nodes(connection, lambda read: {key: read(*key) for key in wanted})
         assert len(statements) == 1
+        if connection.dialect.name == "sqlite":
+            assert "SCAN" not in explained(connection, statements[0], 14)
         assert nodes[1, 1] == node_hash(nodes[0, 2], nodes[0, 3])
         with pytest.raises(IntegrityError, match=r"subtree \(3, 0\)"):
             with_nodes(connection, lambda read: read(3, 0))
