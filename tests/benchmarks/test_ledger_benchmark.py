@@ -1,0 +1,46 @@
+"""The benchmark of the ledger runs as README says; its seconds are not judged here."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "ledger.py"
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def test_a_quick_run_measures_both_databases_or_says_why_not() -> None:
+    done = _run("--quick", "--json")
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    measured = [one["database"] for one in found["appends"]]
+    assert measured == (["SQLite"] if found["noPostgres"] else ["SQLite", "PostgreSQL"])
+    assert [one["entries"] for one in found["sizes"]] == [50, 500]
+    for one in found["sizes"]:
+        assert 0 < one["hashes"] <= math.ceil(math.log2(one["entries"]))
+        assert one["check_memory"] > 0
+
+
+def test_the_table_names_what_was_wanted() -> None:
+    done = _run("--entries", "60", "--entries", "20", "--quick")
+
+    assert done.returncode == 0, done.stderr
+    assert "20 entries  60 entries" in done.stdout
+    assert "hashes of a proof, 60 entries  6   want at most 6: met" in done.stdout
+
+
+def test_a_log_of_one_is_refused() -> None:
+    assert _run("--entries", "1").returncode == 2
