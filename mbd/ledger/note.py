@@ -1,7 +1,8 @@
 """Signed notes and checkpoints: how a log speaks to strangers.
 
 Sources: C2SP signed-note v1.0.0 (https://c2sp.org/signed-note) and C2SP tlog-checkpoint
-(https://c2sp.org/tlog-checkpoint). Only Ed25519 signatures (type 0x01) are made and checked.
+(https://c2sp.org/tlog-checkpoint); sections are named where their rules are. Only Ed25519
+signatures (type 0x01) are made and checked.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ED25519 = 0x01
 
 MAX_NOTE_BYTES = 1_000_000
 MAX_SIGNATURES = 100
-"""Signature lines read; the specification asks for at least 16."""
+"""Signature lines read; signed-note, "Format", asks for at least 16."""
 
 _DASH = "\N{EM DASH} "
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
@@ -60,7 +61,7 @@ class VerifierKey:
 
     @property
     def key_id(self) -> bytes:
-        """First four bytes of SHA-256(name || 0x0A || type || key)."""
+        """First four bytes of SHA-256(name || 0x0A || type || key); "Ed25519 signatures"."""
         content = self.name.encode() + b"\n" + bytes([ED25519]) + self.public_key
         return hashlib.sha256(content).digest()[:4]
 
@@ -131,7 +132,7 @@ def parse_verifier_key(text: str) -> VerifierKey:
 
 
 def sign_note(text: str, signer: NoteSigner) -> str:
-    """The note that says `text`, signed once."""
+    """The note that says `text`, signed once: text, blank line, signature line ("Format")."""
     _check_text(text)
     key = VerifierKey(signer.name, signer.public_key)
     signature = b64encode(key.key_id + signer.sign(text.encode()))
@@ -139,7 +140,7 @@ def sign_note(text: str, signer: NoteSigner) -> str:
 
 
 def parse_note(data: bytes | str) -> Note:
-    """Split a note into text and signature lines; the last blank line separates them.
+    """Split a note into text and signature lines; the last blank line separates them ("Format").
 
     Raises:
         DataError: It is not a note.
@@ -156,6 +157,9 @@ def parse_note(data: bytes | str) -> Note:
 
 def open_note(data: bytes | str, keys: Collection[VerifierKey]) -> OpenedNote:
     """Parse a note and check every signature made by a known key.
+
+    A key is known by name and id together. Signatures of others are ignored, one wrong
+    signature of a known key refuses the note, and so does none at all ("Signatures").
 
     Raises:
         DataError: It is not a note.
@@ -183,7 +187,9 @@ def sign_checkpoint(checkpoint: Checkpoint, signer: NoteSigner) -> str:
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
-    """Read the text of a checkpoint's note; extension lines are opaque and dropped.
+    """Read the text of a checkpoint's note: origin, size, root (tlog-checkpoint, "Note text").
+
+    Extension lines are opaque and dropped; like every other line they are not empty.
 
     Raises:
         DataError: It is not a checkpoint.
@@ -225,6 +231,7 @@ def _check_signature(key: VerifierKey, signature: bytes, text: str) -> None:
 
 
 def _parse_signature(line: str) -> SignatureLine:
+    """Em dash, space, key name, space, base64 of key id and signature ("Format")."""
     name, separator, encoded = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not separator:
         raise _malformed("a signature line is: em dash, space, name, space, base64")
@@ -236,6 +243,7 @@ def _parse_signature(line: str) -> SignatureLine:
 
 
 def _decode(data: bytes | str) -> str:
+    """UTF-8 without control characters but for newlines ("Format")."""
     try:
         content = data.encode() if isinstance(data, str) else data
         text = content.decode()
@@ -254,6 +262,7 @@ def _check_text(text: str) -> None:
 
 
 def _check_name(name: str) -> None:
+    """Not empty, no Unicode space, no plus ("Format")."""
     if not name or "+" in name or any(letter.isspace() for letter in name):
         raise _malformed(f"key name {name!r}: want no space, no plus, not empty")
 

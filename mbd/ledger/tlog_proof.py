@@ -1,6 +1,7 @@
 """The text that proves offline that something was logged.
 
-Source: C2SP tlog-proof, "Format" (https://c2sp.org/tlog-proof).
+Source: C2SP tlog-proof, "Format" (https://c2sp.org/tlog-proof): every rule here is of that
+section, line by line from the first.
 """
 
 from __future__ import annotations
