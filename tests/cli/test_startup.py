@@ -26,7 +26,9 @@ def light(ran: Ran) -> bool:
     return "HEAVY []" in ran.err
 
 
-@pytest.mark.parametrize("line", ["--help", "--version", "verify --help", "ledger --help", "db --help"])
+@pytest.mark.parametrize(
+    "line", ["--help", "--version", "verify --help", "ledger --help", "db --help"]
+)
 def test_help_loads_nothing_heavy(tmp_path: Path, line: str) -> None:
     ran = spawn_mbd(tmp_path, *line.split(), prelude=WATCH)
     assert ran.code == 0
