@@ -195,9 +195,15 @@ def killed_in(log, where, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(*where, die)
-        child = FORK.Process(target=log.publish)
-        child.start()
-        child.join()
+        killed(log, log.publish)
+
+
+def killed(log, target):
+    """Run something in a child process that shares no connection and kills itself."""
+    log.database.engine.dispose()
+    child = FORK.Process(target=target)
+    child.start()
+    child.join()
     assert child.exitcode == -signal.SIGKILL
 
 
@@ -226,9 +232,7 @@ def test_a_kill_before_the_commit_leaves_the_log_as_it_was(log, monkeypatch):
             log.append(connection, *note_entry(2))
             os.kill(os.getpid(), signal.SIGKILL)
 
-    child = FORK.Process(target=append_and_die)
-    child.start()
-    child.join()
+    killed(log, append_and_die)
     assert size_of(log) == 2
     assert append(log, *note_entry(2)) == 2
     log.publish()
@@ -276,6 +280,7 @@ def append_many(place, memory, count, often):
 def two_processes(log, place, count, often):
     """Two processes append so many entries each; then everything must hold."""
     arguments = (place, log.memory.path, count, often)
+    log.database.engine.dispose()
     children = [FORK.Process(target=append_many, args=arguments) for _ in range(2)]
     for child in children:
         child.start()
