@@ -27,8 +27,8 @@ BUSY_SECONDS = 30.0
 CONNECT_SECONDS = 10
 """How long to wait for a server that does not answer; `connect_timeout` in the URL wins."""
 
-JOURNAL = ("request", "batch", "suppression", "pointer")
-"""Tables whose rows change or go in the course of things."""
+JOURNAL = ("request", "batch", "pointer")
+"""Tables whose rows say, for a while, what may not stay. A suppression is a keyed hash."""
 
 NOT_COVERED = (
     (

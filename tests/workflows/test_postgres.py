@@ -186,7 +186,7 @@ def test_a_server_that_dies_is_no_end_of_a_request(
     server.start()
     must_run(root, "resume")
     again = run_mbd(root, "revoke", "--user", user, "--modality", "audio", "--json")
-    assert again.json["error"]["code"] == "modality.revoked"
+    assert again.json["error"]["code"] == "revoked.already"
     check_everything(root)
     assert len(certificates(root)) == 1
 
