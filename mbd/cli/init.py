@@ -65,11 +65,12 @@ def init(
         "origin": made.origin,
         "ledger": made.ledger,
     }
+    ledger = "" if database_url is None else f"  ledger      {made.ledger}\n"
     text = (
         f"Workspace {made.workspace.root}\n"
         f"  issuer key  {made.issuer_key}\n"
         f"  log key     {made.log_key}\n"
-        f"  ledger      {made.ledger}\n"
+        f"{ledger}"
         "Keep keys/ and secrets.db private; auditors get trust.toml."
     )
     emit("init", payload, as_json, text)

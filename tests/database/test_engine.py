@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -41,6 +42,12 @@ def test_the_program_knows_every_migration():
     script = ScriptDirectory.from_config(migrate.migration_config())
     assert [one.revision for one in script.walk_revisions()][::-1] == list(REVISIONS)
     assert script.get_current_head() == SCHEMA_REVISION
+
+
+def test_a_wheel_carries_the_migrations_where_they_are_looked_for():
+    project = migrate._PACKAGE.parent / "pyproject.toml"
+    built = tomllib.loads(project.read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert built["force-include"] == {"migrations": "mbd/_migrations"}
 
 
 def test_migrations_are_found_in_a_wheel_and_beside_an_editable_package(tmp_path, monkeypatch):
