@@ -19,7 +19,8 @@ def check(ctx: click.Context, trust: Path | None, as_json: bool) -> None:
     """Re-hash everything: bodies, leaves, subtrees, checkpoints. Exit code 1 on a difference.
 
     The first bad entry is named. For a checkpoint that is not what the log's key signed, it is
-    the first entry that no good checkpoint before it vouches for.
+    the first entry that no good checkpoint before it vouches for. Without secrets.db beside it
+    a ledger checks as well, but for the bodies that are sealed.
     """
     from mbd.ledger.bodies import Vault
     from mbd.ledger.check import check_log
@@ -42,9 +43,10 @@ def check(ctx: click.Context, trust: Path | None, as_json: bool) -> None:
         "problem": report.problem,
         "interrupted": interrupted,
     }
+    sealed = f"{report.unreadable} bodies are sealed and were not read: their keys are not here\n"
     good = (
         f"ok: {report.size} entries, {report.bodies} bodies, {report.checkpoints} checkpoints\n"
-        f"root {root}"
+        f"{sealed if report.unreadable else ''}root {root}"
     )
     where = "" if report.bad_index is None else f"first bad entry: {report.bad_index}\n"
     emit("ledger check", payload, as_json, good if report.ok else f"{where}{report.problem}")

@@ -67,7 +67,7 @@ def list_(
 def show(ctx: click.Context, reference: str, as_json: bool) -> None:
     """Show one entry, by index or certificate id.
 
-    Prints its leaf, and its body unless that was erased.
+    Prints its leaf, and its body unless that was erased, or is sealed and its key not here.
     """
     from mbd.ledger.bodies import Vault, open_body
     from mbd.ledger.queries import body_of, find_entry
@@ -81,6 +81,7 @@ def show(ctx: click.Context, reference: str, as_json: bool) -> None:
         **entry_json(entry),
         "leaf": json.loads(entry.leaf),
         "body": None if body is None else _readable(body),
+        "sealed": stored is not None and body is None,
         "interrupted": interrupted,
     }
     emit("ledger show", payload, as_json, _text(payload))
@@ -103,12 +104,12 @@ def _readable(body: bytes) -> Any:
 
 
 def _text(payload: dict[str, Any]) -> str:
-    parts = ("leaf", "body", "interrupted")
+    parts = ("leaf", "body", "sealed", "interrupted")
     fields = {name: value for name, value in payload.items() if name not in parts}
     fields["modalities"] = "+".join(payload.get("modalities", [])) or "-"
     lines = [f"{name:14}{value}" for name, value in fields.items()]
     leaf = json.dumps(payload["leaf"], indent=2)
-    body = "erased, or never stored"
+    body = "sealed; its key is not here" if payload["sealed"] else "erased, or never stored"
     if payload["body"] is not None:
         body = json.dumps(payload["body"], indent=2, ensure_ascii=False)
     return "\n".join([*lines, f"leaf {leaf}", f"body {body}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -264,6 +265,17 @@ def test_without_a_receipt_nothing_that_is_listed_names_or_links(
         assert entry.keys() <= allowed
 
 
+@pytest.fixture
+def watched(trained_workspace: TrainedWorkspace) -> Iterator[None]:
+    """Somebody keeps both databases open, so that SQLite does not remove their logs by itself."""
+    with contextlib.ExitStack() as stack:
+        for name in ("ledger.db", "secrets.db"):
+            opened = sqlite3.connect(trained_workspace.root / name)
+            stack.enter_context(closing(opened))
+            opened.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        yield
+
+
 # Erasing a body.
 
 
@@ -308,6 +320,7 @@ def test_bodies_of_certificates_are_sealed_and_shown_to_who_has_the_key(
     assert b64encode(b"subjectCommitment")[2:-4] not in content
 
 
+@pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("newest", [False, True])
 def test_an_erased_body_is_gone_and_every_proof_holds(
     trained_workspace: TrainedWorkspace, revoked: tuple[str, list[Any]], newest: bool
@@ -450,6 +463,7 @@ def links_with_all_keys(session: Session, user: str) -> set[str]:
     return found - {None}
 
 
+@pytest.mark.usefixtures("watched")
 def test_once_forgotten_only_the_receipts_tell(
     trained_workspace: TrainedWorkspace, revoked: tuple[str, list[Any]]
 ) -> None:
