@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select
 
+from mbd.canonical.tree import leaf_hash
 from mbd.database import tables
 from mbd.errors import IntegrityError, MbdError
 from mbd.ledger.binding import check_body, published_labels
 from mbd.ledger.bodies import KeyOf, no_keys, open_body
-from mbd.ledger.entry import Entry, parse_entry
+from mbd.ledger.entry import parse_entry
 from mbd.ledger.merkle import RightEdge
 from mbd.ledger.note import Checkpoint, VerifierKey, open_checkpoint
 from mbd.ledger.queries import LogEntry, in_pages, log_size, to_entry
@@ -92,7 +93,9 @@ def check_log(
         for row in _rows(connection):
             _check_place(row.entry_index, edge.size, size)
             body = _opened(row, key_of)
-            _check_nodes(edge, check_entry(to_entry(row), body), nodes)
+            entry = to_entry(row)
+            check_entry(entry, body)
+            _check_nodes(edge, entry.leaf_hash, nodes)
             bodies += body is not None
             unreadable += body is None and row.content is not None
             published.check(edge)
@@ -131,8 +134,12 @@ def _opened(row: Row[Any], key_of: KeyOf) -> bytes | None:
         raise LogFault(index, f"entry {index}: {error.message}") from error
 
 
-def check_entry(row: LogEntry, body: bytes | None) -> Entry:
-    """Steps 1 and 2 for one entry."""
+def check_entry(row: LogEntry, body: bytes | None) -> None:
+    """Steps 1 and 2 for one entry.
+
+    Raises:
+        LogFault: It is not what it should be.
+    """
     try:
         entry = parse_entry(row.leaf)
         if body is not None:
@@ -143,9 +150,8 @@ def check_entry(row: LogEntry, body: bytes | None) -> Entry:
         raise LogFault(row.index, f"entry {row.index}: {error.message}") from error
     if (row.type, row.time) != (entry.type, entry.time):
         raise LogFault(row.index, f"entry {row.index}: type or time is not that of its leaf")
-    if row.leaf_hash != entry.leaf_hash():
+    if row.leaf_hash != leaf_hash(row.leaf):
         raise LogFault(row.index, f"entry {row.index}: the hash is not that of its leaf")
-    return entry
 
 
 def _check_labels(row: LogEntry, body: bytes) -> None:
@@ -155,10 +161,10 @@ def _check_labels(row: LogEntry, body: bytes) -> None:
         raise IntegrityError("what is listed is not what the certificate says")
 
 
-def _check_nodes(edge: RightEdge, entry: Entry, stored: _StoredNodes) -> None:
-    """Step 3 for the subtrees that this entry completes."""
+def _check_nodes(edge: RightEdge, leaf: bytes, stored: _StoredNodes) -> None:
+    """Step 3 for the subtrees that an entry, by its leaf hash, completes."""
     index = edge.size
-    for level, at, digest in edge.append(entry.leaf_hash()):
+    for level, at, digest in edge.append(leaf):
         if stored.take(level, at) != digest:
             raise LogFault(index, f"the subtree ({level}, {at}) is missing or has another hash")
 
@@ -172,8 +178,9 @@ class _StoredNodes:
 
     def take(self, level: int, at: int) -> bytes | None:
         """The hash of the next subtree of a level, if that is number `at`."""
-        rows = self._levels.setdefault(level, self._level(level))
-        row = next(rows, None)
+        if level not in self._levels:
+            self._levels[level] = self._level(level)
+        row = next(self._levels[level], None)
         return bytes(row.hash) if row is not None and row.node_index == at else None
 
     def check_end(self) -> None:

@@ -110,10 +110,10 @@ def _check_new(connection: Connection, growth: Growth) -> None:
     edge = with_nodes(connection, lambda read: RightEdge(read, growth.old.size))
     for row in new_entries(connection, growth):
         try:
-            entry = check_entry(row, None)
+            check_entry(row, None)
         except LogFault as fault:
             raise _altered(fault.message) from fault
-        edge.append(entry.leaf_hash())
+        edge.append(row.leaf_hash)
     if (edge.size, edge.root()) != (growth.new.size, growth.new.root):
         raise _altered("the new entries do not lead to the signed root")
 
