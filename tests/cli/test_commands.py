@@ -43,6 +43,8 @@ def test_these_are_the_commands() -> None:
         "receipt show", "receipt item",
         "ledger list", "ledger show", "ledger check", "ledger checkpoint", "doctor", "backup",
         "db current", "db upgrade", "db move",
+        "key list", "key add", "key rotate", "key distrust", "key export",
+        "trust add", "trust list", "trust show",
         "restore",
     }  # fmt: skip
 

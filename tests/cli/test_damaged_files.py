@@ -41,7 +41,7 @@ CASES = [
     ("secrets.db", truncated, ("REVOKE",)),
     ("keys/workspace.key", truncated, ("data info", "REVOKE", "train")),
     ("keys/issuer.pem", truncated, ("REVOKE",)),
-    ("keys/log.pem", truncated, ("REVOKE", "train", "ledger check")),
+    ("keys/log.pem", truncated, ("REVOKE", "train")),
 ]
 
 
