@@ -86,12 +86,12 @@ def test_the_tour_works_word_for_word(tmp_path: Path, monkeypatch: pytest.Monkey
         )
 
 
-GROUPS = {"consent", "data", "ledger", "receipt", "state"}
+GROUPS = {"consent", "data", "db", "key", "ledger", "receipt", "secrets", "state", "trust"}
 
 
 def test_every_command_that_readme_names_exists() -> None:
     text = README.read_text("utf-8")
-    named = {tuple(found.split()) for found in re.findall(r"`mbd ([a-z]+(?: [a-z]+)?)", text)}
+    named = {tuple(found.split()) for found in re.findall(r"`mbd ([a-z]+(?: [a-z-]+)?)", text)}
     for words in sorted(named):
         shown = words if words[0] in GROUPS else words[:1]
         out = io.StringIO()
