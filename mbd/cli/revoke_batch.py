@@ -14,9 +14,8 @@ from mbd.errors import MbdError
 
 if TYPE_CHECKING:
     from mbd.workflows.batch_file import FileRow
-    from mbd.workflows.resolve import RevocationRequest, Terms
+    from mbd.workflows.resolve import Terms
     from mbd.workflows.revoke import Row
-    from mbd.workflows.session import Session
 
 PARTIAL = 8
 """Exit code: some requests were carried out, others refused."""
@@ -28,15 +27,14 @@ def revoke_batch(
 ) -> int:
     """Carry out the requests of a file, print what became of each; the exit code."""
     from mbd.workflows.batch_file import read_batch
+    from mbd.workflows.revoke import preview_many, revoke_many
 
     lines = read_batch(path)
     with session_here(ctx, write=not dry_run) as session, progress("revoking") as report:
         wanted = [line.request for line in lines if not isinstance(line.request, MbdError)]
         if dry_run:
-            answers = _preview(session, wanted, terms)
+            answers = preview_many(session, wanted, terms)
         else:
-            from mbd.workflows.revoke import revoke_many
-
             answers = revoke_many(session, wanted, terms, queue=queue, progress=report, note=note)
     rows = _merged(lines, answers)
     code = _exit_code([row["exitCode"] for row in rows])
@@ -50,23 +48,6 @@ def revoke_batch(
         done = "would be carried out"
     emit("revoke", payload, as_json, _text(rows, lines, done, dry_run))
     return code
-
-
-def _preview(session: Session, requests: Sequence[RevocationRequest], terms: Terms) -> list[Row]:
-    """The answers that the requests would get; nothing is changed."""
-    from mbd.workflows.resolve import Resolver
-    from mbd.workflows.revoke import Row
-
-    answers = Resolver(session, terms.method).resolve_all(requests)
-    return [
-        Row(
-            request=request,
-            request_id=request.request_id,
-            certificate_id=None,
-            error=answer if isinstance(answer, MbdError) else None,
-        )
-        for request, answer in zip(requests, answers, strict=True)
-    ]
 
 
 def _merged(lines: Sequence[FileRow], answers: Sequence[Row]) -> list[dict[str, Any]]:

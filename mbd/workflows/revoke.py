@@ -182,6 +182,19 @@ def revoke_many(
     return [rows[number] for number in range(len(requests))]
 
 
+def preview_many(
+    session: Session, requests: Sequence[RevocationRequest], terms: Terms | None = None
+) -> list[Row]:
+    """What `revoke_many` would answer; changes nothing."""
+    terms = terms or Terms()
+    rows, fresh = _sorted_out(session, requests, terms)
+    answers = Resolver(session, terms.method).resolve_all([request for _, _, request in fresh])
+    for (number, _, request), answer in zip(fresh, answers, strict=True):
+        error = answer if isinstance(answer, MbdError) else None
+        rows[number] = _row(request, request.request_id, error=error)
+    return [rows[number] for number in range(len(requests))]
+
+
 def preview_revocation(
     session: Session, request: RevocationRequest, terms: Terms | None = None
 ) -> Preview:
