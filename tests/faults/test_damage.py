@@ -41,7 +41,7 @@ def interrupted(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 def copy_of(trial: Trial, folder: Path) -> Trial:
     """Another trial at the same point."""
-    other = Trial(trial.place.copy(folder), trial.asked, trial.epsilon)
+    other = Trial(trial.place.copy(folder), trial.asked, trial.whole)
     other.struck = trial.struck
     return other
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,7 @@ def test_the_judge_notices(trial: Trial, lie: Callable[[Place], None]) -> None:
 
 
 def test_the_judge_knows_that_a_lost_release_costs_more(trial: Trial) -> None:
-    trial.epsilon = 100.0
+    trial.whole = replace(trial.whole, epsilon=100.0)
     outcome = trial.run(Fault.parse("kill@rename:1:models"), RECOVERIES[0])
     assert outcome.redrawn
     assert "as one does" in outcome.broken
