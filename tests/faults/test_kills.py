@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import kills
 import pytest
 from faults import Fault
 from kills import Bench, plan_trial, run_trial
@@ -42,6 +46,16 @@ def test_a_cancelled_request_s_release_counts_for_the_next_one(
     place.must("revoke", "--cancel", asked.requests[0])
     again = place.must(*asked.arguments[:-1], "r-1")
     assert float(again["epsilon"]) > trial.whole.epsilon
+
+
+def test_the_script_runs_as_its_readme_says(bench: Bench) -> None:
+    script = Path(kills.__file__)
+    command = [sys.executable, str(script), "--trials", "2", "--kind", "single", "--json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads(ran.stdout)
+    assert [trial["number"] for trial in report["trials"]] == [0, 1]
+    assert report["broken"] == 0
 
 
 @pytest.mark.slow
