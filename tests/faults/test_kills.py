@@ -68,7 +68,7 @@ def test_killed_at_every_call_a_request_is_finished_once(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["batch", "retrain"])
-@pytest.mark.parametrize(("call", "step"), [("fsync", 6), ("rename", 2), ("mkdir", 1)])
+@pytest.mark.parametrize(("call", "step"), [("fsync", 12), ("rename", 5), ("mkdir", 3)])
 def test_killed_anywhere_requests_of_other_kinds_are_finished_once(
     bench: Bench, tmp_path: Path, kind: str, call: str, step: int
 ) -> None:
@@ -77,10 +77,10 @@ def test_killed_anywhere_requests_of_other_kinds_are_finished_once(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("call", ["write", "unlink", "create"])
-def test_killed_at_every_fifth_call_a_request_is_finished_once(
+def test_killed_at_every_ninth_call_a_request_is_finished_once(
     bench: Bench, tmp_path: Path, call: str
 ) -> None:
-    _sweep(bench, tmp_path, "single", call, 5)
+    _sweep(bench, tmp_path, "single", call, 9)
 
 
 def _sweep(bench: Bench, folder: Path, kind: str, call: str, step: int) -> None:
