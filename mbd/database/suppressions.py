@@ -14,7 +14,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from mbd.canonical.times import timestamp
-from mbd.database.tables import suppression
+from mbd.database.journal import FINISHED
+from mbd.database.tables import request, suppression
 
 _LABEL = "suppression"
 
@@ -96,6 +97,16 @@ def load(connection: Connection, key: bytes) -> Suppressions:
     found = connection.execute(select(suppression.c.key_hash, suppression.c.lifted_at)).all()
     hashes = frozenset(hashed for hashed, lifted_at in found if lifted_at is None)
     return Suppressions(key, hashes, frozenset(hashed for hashed, _ in found) - hashes)
+
+
+def load_erased(connection: Connection, key: bytes) -> Suppressions:
+    """Those whose request was carried out: nothing that they block may be stored any more."""
+    query = (
+        select(suppression.c.key_hash)
+        .join(request)
+        .where(suppression.c.lifted_at.is_(None), request.c.stage.in_(FINISHED))
+    )
+    return Suppressions(key, frozenset(connection.execute(query).scalars()))
 
 
 def _in_force(key: bytes, subject: str, modality: str) -> tuple[ColumnElement[bool], ...]:
