@@ -14,7 +14,13 @@ from mbd.certificate.bundle import parse_bundle
 from mbd.data.erasure import Erasing, plan_bucket
 from mbd.database.batches import Batches
 from mbd.database.journal import Journal, Request
-from mbd.errors import ConflictError, MbdError, NotFoundError
+from mbd.errors import (
+    ArithmeticRefused,
+    ConflictError,
+    MbdError,
+    NotFoundError,
+    RefusedError,
+)
 from mbd.head.cost import estimated_seconds
 from mbd.workflows.batch import QUEUE
 from mbd.workflows.current import CurrentModel
@@ -170,15 +176,20 @@ def revoke_many(
             rows[number] = _row(request, request.request_id, error=answer)
         else:
             accepted[request_id] = (request, answer)
+    refusal: MbdError | None = None
     if accepted:
         _check_ready(session, terms, [found for _, found in accepted.values()])
         first = _begin(session, terms, accepted, queue=queue)[0]
-        finish_batch(session, str(first.batch_id), progress, note)
+        try:
+            finish_batch(session, str(first.batch_id), progress, note)
+        except (ArithmeticRefused, RefusedError) as error:
+            refusal = error  # what became of each is in the journal
     with session.database.read() as connection:
         journal = Journal(connection)
         for number, request_id, request in fresh:
             if request_id in accepted:
-                rows[number] = _row(request, request_id, known=journal.get(request_id))
+                known = journal.get(request_id)
+                rows[number] = _row(request, request_id, known=known, error=refusal)
     return [rows[number] for number in range(len(requests))]
 
 
@@ -329,7 +340,7 @@ def _row(
     error: MbdError | None = None,
 ) -> Row:
     certificate = None if known is None else known.certificate_id
-    if known is not None and certificate is None and not known.is_open:
+    if error is None and known is not None and certificate is None and not known.is_open:
         error = _cancelled(known)
     return Row(request=request, request_id=request_id, certificate_id=certificate, error=error)
 
