@@ -41,12 +41,12 @@ def revoke_batch(
     payload: dict[str, Any] = {"rows": rows}
     if dry_run:
         payload["dryRun"] = True
-    done = "carried out, one certificate each (certs/)"
+    done = "carried out"
     if queue:
         done = "queued: the channels are off, `mbd resume` trains without them"
     if dry_run:
         done = "would be carried out"
-    emit("revoke", payload, as_json, _text(rows, lines, done, dry_run))
+    emit("revoke", payload, as_json, _text(rows, done, dry_run))
     return code
 
 
@@ -61,6 +61,7 @@ def _merged(lines: Sequence[FileRow], answers: Sequence[Row]) -> list[dict[str, 
             error = answer.error
         rows.append(
             {
+                "line": line.line,
                 "requestId": line.request_id if answer is None else answer.request_id,
                 "user": line.user,
                 "modality": line.modality,
@@ -83,20 +84,31 @@ def _exit_code(codes: Sequence[int]) -> int:
     return codes[0] if len(set(codes)) == 1 else 1
 
 
-def _text(
-    rows: Sequence[dict[str, Any]], lines: Sequence[FileRow], done: str, dry_run: bool
-) -> str:
-    bad = [(line, row) for line, row in zip(lines, rows, strict=True) if row["error"]]
-    good = len(rows) - len(bad)
-    text = [f"{good} of {len(rows)} requests {done}."]
+def _text(rows: Sequence[dict[str, Any]], done: str, dry_run: bool) -> str:
+    good = [row for row in rows if not row["error"]]
+    bad = [row for row in rows if row["error"]]
+    text = [f"{len(good)} of {len(rows)} requests {done}."]
+    if any(row["certificateId"] for row in good):
+        issued = [(row["line"], row["user"], row["modality"], row["certificateId"]) for row in good]
+        text += [
+            table(("line", "user", "modality", "certificate"), issued[:_SHOWN]),
+            *_more(issued),
+        ]
+        text.append("Bundles are in certs/; hand each receipt over (receipts/), then delete it.")
     if bad:
         cells = [
-            (line.line, row["user"], row["modality"], row["exitCode"], row["error"]["message"])
-            for line, row in bad[:_SHOWN]
+            (row["line"], row["user"], row["modality"], row["exitCode"], row["error"]["message"])
+            for row in bad
         ]
-        text += ["Refused:", table(("line", "user", "modality", "exit", "why"), cells)]
-    if len(bad) > _SHOWN:
-        text.append(f"... and {len(bad) - _SHOWN} more; --json lists all of them.")
+        text += ["Refused:", table(("line", "user", "modality", "exit", "why"), cells[:_SHOWN])]
+        text += _more(cells)
+        hints = dict.fromkeys(row["error"]["hint"] for row in bad if row["error"]["hint"])
+        text += [f"  {hint}" for hint in list(hints)[:_SHOWN]]
     if dry_run:
         text.append("Nothing was changed.")
     return "\n".join(text)
+
+
+def _more(cells: Sequence[object]) -> list[str]:
+    left = len(cells) - _SHOWN
+    return [f"... and {left} more; --json lists all of them."] if left > 0 else []

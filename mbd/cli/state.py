@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mbd.canonical.text import printable
 from mbd.cli.context import session_here
 from mbd.cli.output import emit, json_option, note, progress, table
 
 if TYPE_CHECKING:
+    from mbd.certificate.receipt import Receipt
     from mbd.workflows.session import Session
 
 
@@ -63,6 +65,7 @@ def check(ctx: click.Context, receipt_file: Path | None, train_again: bool, as_j
             for head in found.heads
         ],
         "findings": list(findings),
+        "receipt": None if receipt is None else receipt.certificate_id,
     }
     rows = [(head.head, head.rows, head.state, head.release) for head in found.heads]
     lines = [
@@ -71,6 +74,7 @@ def check(ctx: click.Context, receipt_file: Path | None, train_again: bool, as_j
         f"from scratch  {found.from_scratch}",
         *found.others,
         *trained,
+        *([_receipt_line(receipt)] if receipt is not None and ok else []),
         *(["trained again: the same policy, core, rows and state"] if train_again and ok else []),
         "Equal: the model is what the retained data says."
         if ok
@@ -78,6 +82,14 @@ def check(ctx: click.Context, receipt_file: Path | None, train_again: bool, as_j
     ]
     emit("state check", payload, as_json, "\n".join(lines))
     ctx.exit(0 if ok else 1)
+
+
+def _receipt_line(receipt: Receipt) -> str:
+    names = ", ".join(receipt.modalities)
+    return (
+        f"Receipt {receipt.certificate_id}: {names} of {printable(receipt.subject)} is switched "
+        "off, or was granted again since; nothing that was erased is in records or rows."
+    )
 
 
 def _train_again(session: Session, report: Callable[[int, int], None]) -> tuple[str, ...]:

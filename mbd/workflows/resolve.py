@@ -27,6 +27,7 @@ from mbd.workflows.session import Session
 ALL = "all"
 """Stands for every modality of a person."""
 
+_RESUME = "`mbd resume` finishes it"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -139,7 +140,7 @@ class Resolver:
         ]
         left = [name for name in asked if name not in off]
         if off and (not everything or not has.intersection(left)):
-            raise _revoked(self._session, subject, off[0], taken)
+            raise _revoked(self._session, subject, off[0], taken, left)
         if not mine:
             raise NotFoundError(
                 f"no user {subject!r} in this data set",
@@ -220,7 +221,11 @@ def _asked(request: RevocationRequest, schema: DatasetSchema) -> list[str]:
 
 
 def _revoked(
-    session: Session, subject: str, modality: str, taken: Collection[tuple[str, str]]
+    session: Session,
+    subject: str,
+    modality: str,
+    taken: Collection[tuple[str, str]],
+    left: Sequence[str],
 ) -> ConflictError:
     """What is off already, by itself or with the channel it was made from, stays off."""
     if (subject, modality) in taken:
@@ -233,12 +238,13 @@ def _revoked(
         name = suppressions.find(connection, session.key, subject, modality)
         known = Journal(connection).get(str(name))
     done = f"certificate {known.certificate_id}"
+    hint = f"`mbd ledger show {known.certificate_id}`" if known.certificate_id else _RESUME
+    if left:
+        hint += f"; ask for the rest alone: {', '.join(left)}"
     return ConflictError(
         f"{modality} of this user was revoked before: "
         f"{done if known.certificate_id else f'request {known.request_id} (not completed)'}",
         code="revoked.already",
         field="--modality",
-        hint=f"`mbd ledger show {known.certificate_id}`"
-        if known.certificate_id
-        else "`mbd resume` finishes it",
+        hint=hint,
     )

@@ -74,6 +74,8 @@ class Row:
     request_id: str | None
     """None: it was never recorded."""
     certificate_id: str | None
+    due_by: str | None
+    """Day by which it has to be done; None if it was never recorded."""
     error: MbdError | None
 
 
@@ -342,7 +344,13 @@ def _row(
     certificate = None if known is None else known.certificate_id
     if error is None and known is not None and certificate is None and not known.is_open:
         error = _cancelled(known)
-    return Row(request=request, request_id=request_id, certificate_id=certificate, error=error)
+    return Row(
+        request=request,
+        request_id=request_id,
+        certificate_id=certificate,
+        due_by=None if known is None else known.due_by[:10],
+        error=error,
+    )
 
 
 def _begin(
