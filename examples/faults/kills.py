@@ -23,9 +23,9 @@ from pathlib import Path
 
 import click
 from commands import Commands
-from faults import COUNT, Fault, build_shim
+from faults import Fault, build_shim
 from places import Person, Place, make_place, people_of
-from trials import RECOVERIES, STAGES, Asked, Outcome, Recovery, Trial, epsilon_of
+from trials import RECOVERIES, STAGES, Asked, Outcome, Recovery, Trial, Whole
 
 from mbd.cli.output import table
 
@@ -43,16 +43,6 @@ SAY_EVERY = 25
 
 
 @dataclass(frozen=True, kw_only=True)
-class Whole:
-    """A revocation that nothing happened to."""
-
-    seconds: float
-    changes: int
-    """Calls that change a file or folder."""
-    epsilon: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Bench:
     """The workspace that is copied, who is in it, and what an undisturbed revocation does."""
 
@@ -67,9 +57,7 @@ class Bench:
             return Asked.single(chance.choice(revocable))
         if kind == "batch":
             return Asked.batch(chance.sample(revocable, BATCH))
-        return Asked.retrain(
-            chance.choice([one for one in self.people if one.cohort != "revocable"])
-        )
+        return Asked.retrain(next(one for one in self.people if one.cohort != "revocable"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,24 +151,9 @@ def make_bench(commands: Commands, folder: Path, kinds: Sequence[str]) -> Bench:
     bench = Bench(original=original, people=people, whole={})
     for kind in kinds:
         asked = bench.asked(kind, random.Random(kind))
-        bench.whole[kind] = measure(original.copy(folder / f"whole-{kind}"), asked)
+        bench.whole[kind] = Whole.measure(original.copy(folder / f"whole-{kind}"), asked)
         shutil.rmtree(folder / f"whole-{kind}")
     return bench
-
-
-def measure(place: Place, asked: Asked) -> Whole:
-    """Carry out a revocation to its end, and count."""
-    trace = place.folder / "trace"
-    asked.write_file(place)
-    started = time.perf_counter()
-    ran = place.run(*asked.arguments, fault=COUNT, trace=trace)
-    seconds = time.perf_counter() - started
-    if ran.code != 0:
-        raise click.ClickException(
-            f"nothing was disturbed, and it ended with {ran.code}: {ran.err}"
-        )
-    changes = len(trace.read_text("utf-8").splitlines())
-    return Whole(seconds=seconds, changes=changes, epsilon=epsilon_of(place))
 
 
 def plan_trial(
@@ -208,7 +181,7 @@ def plan_trial(
 def run_trial(bench: Bench, commands: Commands, folder: Path, planned: Planned) -> Outcome:
     """Run one; its folder goes unless a promise was broken."""
     place = Place(bench.original.copy(folder).folder, commands)
-    trial = Trial(place, planned.asked, bench.whole[planned.asked.kind].epsilon)
+    trial = Trial(place, planned.asked, bench.whole[planned.asked.kind])
     outcome = trial.run(planned.moment, planned.recovery, again=planned.again)
     if not outcome.broken:
         shutil.rmtree(folder)

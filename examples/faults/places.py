@@ -14,7 +14,15 @@ from typing import Any
 from commands import Child, Commands, Ran
 from faults import Fault
 
-USERS, RECORDS, SEED, WIDTH = 48, 480, 1, 128
+USERS, RECORDS, SEED = 48, 480, 1
+SMALL = {
+    "heads.width": 160,
+    "core.epochs": 2,
+    "core.hidden": 8,
+    "core.property_width": 4,
+    "core.activations": 16,
+}
+"""Settings of a model that is trained within a second; it predicts nothing well."""
 MODALITY = "audio"
 SERVICE, STATE = "service", "state"
 
@@ -117,10 +125,11 @@ def make_place(commands: Commands, folder: Path) -> Place:
     folder.mkdir(parents=True)
     place = Place(folder, commands)
     sizes = ["--users", str(USERS), "--records", str(RECORDS), "--seed", str(SEED)]
+    settings = [f"--set={name}={value}" for name, value in SMALL.items()]
     for at, arguments in (
         (folder, ["init", SERVICE]),
         (place.service, ["data", "synth", *sizes]),
-        (place.service, ["train", "--core", "none", "--set", f"heads.width={WIDTH}"]),
+        (place.service, ["train", "--core", "trained", *settings]),
     ):
         ran = commands.start(at, arguments, state=folder / STATE).end()
         if ran.code != 0:

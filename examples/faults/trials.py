@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from commands import KILLED, Ran
-from faults import ENDING, Fault
+from faults import COUNT, ENDING, Fault
 from places import MODALITY, Broken, Known, Person, Place
 
 REFUSALS = ("storage", "database", "workspace.busy", "memory")
@@ -75,6 +77,41 @@ def _one(person: Person) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Whole:
+    """A revocation that nothing happened to."""
+
+    seconds: float
+    changes: int
+    """Calls that change a file or folder."""
+    epsilon: float
+    """What its release costs a person."""
+    learned: Mapping[str, str]
+    """Digests of the core and the heads, by path; a retraining gives them again, bit for bit."""
+
+    @classmethod
+    def measure(cls, place: Place, asked: Asked) -> Whole:
+        """Carry out a revocation to its end, and count.
+
+        Raises:
+            Broken: It failed, though nothing was in its way.
+        """
+        trace = place.folder / "trace"
+        asked.write_file(place)
+        started = time.perf_counter()
+        ran = place.run(*asked.arguments, fault=COUNT, trace=trace)
+        seconds = time.perf_counter() - started
+        if ran.code != 0:
+            raise Broken(f"nothing went wrong, and it ended with {ran.code}: {ran.said}")
+        bundles = (place.service / "certs").iterdir()
+        return cls(
+            seconds=seconds,
+            changes=len(trace.read_text("utf-8").splitlines()),
+            epsilon=max(float(_statement(one)["guarantee"]["epsilon"]) for one in bundles),
+            learned=_learned(place),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a trial showed."""
 
@@ -120,8 +157,8 @@ class Trial:
 
     place: Place
     asked: Asked
-    epsilon: float
-    """What one release costs a person."""
+    whole: Whole
+    """The same revocation without a fault."""
     struck: Known = field(init=False)
     """What the database said when the fault struck."""
     _ended: str = field(init=False, default="")
@@ -206,11 +243,9 @@ class Trial:
                 check_refusal(ran)
             elif ran.code not in (0, 7):
                 raise Broken(f"meanwhile `mbd predict` ended with {ran.code}: {ran.said}")
-            if (
-                ran.code == 0
-                and self.struck.is_suppressed(request)
-                and MODALITY in ran.json["used"]
-            ):
+            if ran.code != 0:
+                return  # the database is held, or gone: nobody is served at all
+            if self.struck.is_suppressed(request) and MODALITY in ran.json["used"]:
                 raise Broken(f"{request} was suppressed, and its channel was used")
 
     def kill_again(self, recovery: Recovery, seconds: float) -> None:
@@ -250,6 +285,8 @@ class Trial:
                 raise Broken(f"the channel of {person.user} is still used")
         for statement in statements.values():
             self._check_guarantee(statement["guarantee"], known)
+        if self.asked.kind == "retrain" and _learned(place) != self.whole.learned:
+            raise Broken("retraining gave another model than without the fault")
 
     def _certificates(self) -> dict[str, dict[str, Any]]:
         """By id, what each certificate states; each was verified with its receipt."""
@@ -271,7 +308,7 @@ class Trial:
             raise Broken(f"{attempts} attempts are stated, {known.drawn} are in the ledger")
         if self._lost_a_release() and attempts < 2:
             raise Broken("a release was lost and drawn again; one attempt is stated")
-        if attempts > 1 and not float(guarantee["epsilon"]) > self.epsilon:
+        if attempts > 1 and not float(guarantee["epsilon"]) > self.whole.epsilon:
             raise Broken(f"{attempts} attempts cost epsilon {guarantee['epsilon']}, as one does")
 
     def _lost_a_release(self) -> bool:
@@ -367,7 +404,9 @@ def _statement(bundle: Path) -> dict[str, Any]:
     return predicate
 
 
-def epsilon_of(place: Place) -> float:
-    """What the certificates of a workspace state at most."""
-    bundles = (place.service / "certs").iterdir()
-    return max(float(_statement(bundle)["guarantee"]["epsilon"]) for bundle in bundles)
+def _learned(place: Place) -> dict[str, str]:
+    """Digests of the files of the model that numbers were learned into."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (place.service / "models").rglob("*.safetensors")
+    }

@@ -136,10 +136,11 @@ RETRAINING = Theorem(
         comparator=(
             "Every file of the model released by this request is, bit for bit, what the same "
             "build of the program computes, on the same machine, by the recipe and under the "
-            "training id in the policy, from records that are equal except that the revoked modalities of this subject are "
-            "absent, and absent too what requests carried out before or together with it revoked. "
-            "Of the model before it takes the recipe and nothing else. This holds if the declared "
-            "provenance is true, the program deterministic and the arithmetic as described."
+            "training id in the policy, from records that are equal except that the revoked "
+            "modalities of this subject are absent, and absent too what requests carried out "
+            "before or together with it revoked. Of the model before it takes the recipe and "
+            "nothing else. This holds if the declared provenance is true, the program "
+            "deterministic and the arithmetic as described."
         ),
         neighbouring=_NEIGHBOURING,
         arithmetic=(

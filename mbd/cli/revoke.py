@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     default="auto",
     show_default=True,
     help="surgical: calibrated noise, class certified; exact: canonical solve, no noise; "
-    "retrain: the whole model is trained again without the data, class exact.",
+    "retrain: the whole model is trained again without the data, class exact; auto: surgical.",
 )
 @click.option(
     "--queue",
@@ -72,7 +72,8 @@ def revoke(
     Rows are subtracted from the integer state, the touched heads are released anew, the data
     is erased and searched for, and a certificate is logged. Killed at any instant, the request
     is finished by the next command, exactly once. With --batch, many requests share one state
-    update and one release; each has its own certificate (exit code 8: some were refused).
+    update and one release; each has its own certificate. Exit code 8: some were refused; if all
+    were, the code that they have in common, or 1.
     """
     from mbd.workflows.resolve import RevocationRequest, Terms
     from mbd.workflows.revoke import preview_revocation, revoke_modality
@@ -85,7 +86,9 @@ def revoke(
         )
     _check_one_way(user, modalities, batch, cancel, request_id)
     if queue and method != "retrain":
-        raise UsageError("only a retraining is worth waiting for", field="--queue")
+        raise UsageError(
+            "only a retraining is worth waiting for", field="--queue", hint="add --method retrain"
+        )
     terms = Terms(method=cast("Method", method), epsilon=epsilon, delta=delta)
     if cancel is not None:
         _cancel(ctx, cancel, as_json)
@@ -121,10 +124,12 @@ def _queue(ctx: click.Context, request: RevocationRequest, terms: Terms, as_json
         "requestId": row.request_id,
         "queued": row.certificate_id is None,
         "certificateId": row.certificate_id,
+        "dueBy": row.due_by,
     }
     text = (
-        f"Request {row.request_id}: the channel is off. The data goes with the next retraining: "
-        "`mbd resume`, or `mbd revoke --method retrain` for somebody else."
+        f"Request {row.request_id}: the channel is off. The data goes with the next retraining "
+        f"(`mbd resume` begins it), due by {row.due_by}.\n"
+        f"To withdraw the request: mbd revoke --cancel {row.request_id}"
     )
     if row.certificate_id is not None:
         text = f"This request was finished before: certificate {row.certificate_id}."
@@ -259,15 +264,20 @@ def _preview_text(preview: Preview) -> str:
                 else []
             ),
             f"Class {preview.guarantee_class}, method {preview.method}, "
-            f"epsilon {preview.epsilon}, delta {preview.delta}.",
+            f"epsilon at most {preview.epsilon:g}, delta {preview.delta:g}.",
             table(("block", "action", "class"), blocks),
             f"Rewritten: {', '.join(preview.stores)}",
             *([f"Chosen again: {', '.join(preview.choices)}."] if preview.choices else []),
-            f"Noise on one prediction: at most {preview.expected_noise:.2g} (standard deviation, "
-            f"label units); {_duration(preview.estimated_seconds)}.",
+            f"{_noise(preview.expected_noise)}; {_duration(preview.estimated_seconds)}.",
             "Nothing was changed.",
         ]
     )
+
+
+def _noise(deviation: float) -> str:
+    if not deviation:
+        return "No noise"
+    return f"Noise on one prediction: at most {deviation:.2g} (standard deviation, label units)"
 
 
 def _duration(seconds: float | None) -> str:

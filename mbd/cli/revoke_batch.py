@@ -14,9 +14,8 @@ from mbd.errors import MbdError
 
 if TYPE_CHECKING:
     from mbd.workflows.batch_file import FileRow
-    from mbd.workflows.resolve import RevocationRequest, Terms
+    from mbd.workflows.resolve import Terms
     from mbd.workflows.revoke import Row
-    from mbd.workflows.session import Session
 
 PARTIAL = 8
 """Exit code: some requests were carried out, others refused."""
@@ -28,45 +27,27 @@ def revoke_batch(
 ) -> int:
     """Carry out the requests of a file, print what became of each; the exit code."""
     from mbd.workflows.batch_file import read_batch
+    from mbd.workflows.revoke import preview_many, revoke_many
 
     lines = read_batch(path)
     with session_here(ctx, write=not dry_run) as session, progress("revoking") as report:
         wanted = [line.request for line in lines if not isinstance(line.request, MbdError)]
         if dry_run:
-            answers = _preview(session, wanted, terms)
+            answers = preview_many(session, wanted, terms)
         else:
-            from mbd.workflows.revoke import revoke_many
-
             answers = revoke_many(session, wanted, terms, queue=queue, progress=report, note=note)
     rows = _merged(lines, answers)
     code = _exit_code([row["exitCode"] for row in rows])
     payload: dict[str, Any] = {"rows": rows}
     if dry_run:
         payload["dryRun"] = True
-    done = "carried out, one certificate each (certs/)"
+    done = "carried out"
     if queue:
         done = "queued: the channels are off, `mbd resume` trains without them"
     if dry_run:
         done = "would be carried out"
-    emit("revoke", payload, as_json, _text(rows, lines, done, dry_run))
+    emit("revoke", payload, as_json, _text(rows, done, dry_run))
     return code
-
-
-def _preview(session: Session, requests: Sequence[RevocationRequest], terms: Terms) -> list[Row]:
-    """The answers that the requests would get; nothing is changed."""
-    from mbd.workflows.resolve import Resolver
-    from mbd.workflows.revoke import Row
-
-    answers = Resolver(session, terms.method).resolve_all(requests)
-    return [
-        Row(
-            request=request,
-            request_id=request.request_id,
-            certificate_id=None,
-            error=answer if isinstance(answer, MbdError) else None,
-        )
-        for request, answer in zip(requests, answers, strict=True)
-    ]
 
 
 def _merged(lines: Sequence[FileRow], answers: Sequence[Row]) -> list[dict[str, Any]]:
@@ -80,6 +61,7 @@ def _merged(lines: Sequence[FileRow], answers: Sequence[Row]) -> list[dict[str, 
             error = answer.error
         rows.append(
             {
+                "line": line.line,
                 "requestId": line.request_id if answer is None else answer.request_id,
                 "user": line.user,
                 "modality": line.modality,
@@ -102,20 +84,31 @@ def _exit_code(codes: Sequence[int]) -> int:
     return codes[0] if len(set(codes)) == 1 else 1
 
 
-def _text(
-    rows: Sequence[dict[str, Any]], lines: Sequence[FileRow], done: str, dry_run: bool
-) -> str:
-    bad = [(line, row) for line, row in zip(lines, rows, strict=True) if row["error"]]
-    good = len(rows) - len(bad)
-    text = [f"{good} of {len(rows)} requests {done}."]
+def _text(rows: Sequence[dict[str, Any]], done: str, dry_run: bool) -> str:
+    good = [row for row in rows if not row["error"]]
+    bad = [row for row in rows if row["error"]]
+    text = [f"{len(good)} of {len(rows)} requests {done}."]
+    if any(row["certificateId"] for row in good):
+        issued = [(row["line"], row["user"], row["modality"], row["certificateId"]) for row in good]
+        text += [
+            table(("line", "user", "modality", "certificate"), issued[:_SHOWN]),
+            *_more(issued),
+        ]
+        text.append("Bundles are in certs/; hand each receipt over (receipts/), then delete it.")
     if bad:
         cells = [
-            (line.line, row["user"], row["modality"], row["exitCode"], row["error"]["message"])
-            for line, row in bad[:_SHOWN]
+            (row["line"], row["user"], row["modality"], row["exitCode"], row["error"]["message"])
+            for row in bad
         ]
-        text += ["Refused:", table(("line", "user", "modality", "exit", "why"), cells)]
-    if len(bad) > _SHOWN:
-        text.append(f"... and {len(bad) - _SHOWN} more; --json lists all of them.")
+        text += ["Refused:", table(("line", "user", "modality", "exit", "why"), cells[:_SHOWN])]
+        text += _more(cells)
+        hints = dict.fromkeys(row["error"]["hint"] for row in bad if row["error"]["hint"])
+        text += [f"  {hint}" for hint in list(hints)[:_SHOWN]]
     if dry_run:
         text.append("Nothing was changed.")
     return "\n".join(text)
+
+
+def _more(cells: Sequence[object]) -> list[str]:
+    left = len(cells) - _SHOWN
+    return [f"... and {left} more; --json lists all of them."] if left > 0 else []

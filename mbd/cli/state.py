@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from mbd.canonical.text import printable
 from mbd.cli.context import session_here
-from mbd.cli.output import emit, json_option, progress, table
+from mbd.cli.output import emit, json_option, note, progress, table
+
+if TYPE_CHECKING:
+    from mbd.certificate.receipt import Receipt
+    from mbd.workflows.session import Session
 
 
 @click.group()
@@ -22,12 +29,19 @@ def state() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Of a revocation: its channel must be switched off and gone.",
 )
+@click.option(
+    "--train-again",
+    is_flag=True,
+    help="Also train again by the recipe and compare: as long as a training takes.",
+)
 @json_option
 @click.pass_context
-def check(ctx: click.Context, receipt_file: Path | None, as_json: bool) -> None:
+def check(ctx: click.Context, receipt_file: Path | None, train_again: bool, as_json: bool) -> None:
     """Rebuild the state from the retained rows and compare; test the heads against the optimum.
 
-    Then policy, model and state are held against the ledger, and rows against records.
+    Then policy, model and state are held against the ledger, and rows against records. With
+    --train-again the policy, the core and the rows are made again too, as a certificate of a
+    retraining says they can be.
 
     Exit 1 on any difference: an engine that did nothing, rows left behind, noise of the
     wrong size, a head computed from something else.
@@ -39,16 +53,19 @@ def check(ctx: click.Context, receipt_file: Path | None, as_json: bool) -> None:
 
     with session_here(ctx, write=True) as session, progress("rebuilding") as report:
         found = check_state(session, progress=report, receipt=receipt)
+        trained = _train_again(session, report) if train_again else ()
+    ok, findings = found.ok and not trained, (*found.findings, *trained)
     payload = {
         "digest": found.digest,
         "fromScratch": found.from_scratch,
         "equal": found.equal,
-        "ok": found.ok,
+        "ok": ok,
         "heads": [
             {"head": head.head, "rows": head.rows, "state": head.state, "release": head.release}
             for head in found.heads
         ],
-        "findings": list(found.findings),
+        "findings": list(findings),
+        "receipt": None if receipt is None else receipt.certificate_id,
     }
     rows = [(head.head, head.rows, head.state, head.release) for head in found.heads]
     lines = [
@@ -56,9 +73,27 @@ def check(ctx: click.Context, receipt_file: Path | None, as_json: bool) -> None:
         f"state         {found.digest}",
         f"from scratch  {found.from_scratch}",
         *found.others,
+        *trained,
+        *([_receipt_line(receipt)] if receipt is not None and ok else []),
+        *(["trained again: the same policy, core, rows and state"] if train_again and ok else []),
         "Equal: the model is what the retained data says."
-        if found.ok
+        if ok
         else "DIFFERENT: the model is not what the retained data says.",
     ]
     emit("state check", payload, as_json, "\n".join(lines))
-    ctx.exit(0 if found.ok else 1)
+    ctx.exit(0 if ok else 1)
+
+
+def _receipt_line(receipt: Receipt) -> str:
+    names = ", ".join(receipt.modalities)
+    return (
+        f"Receipt {receipt.certificate_id}: {names} of {printable(receipt.subject)} is switched "
+        "off, or was granted again since; nothing that was erased is in records or rows."
+    )
+
+
+def _train_again(session: Session, report: Callable[[int, int], None]) -> tuple[str, ...]:
+    from mbd.workflows.retrain import check_training
+
+    differences = check_training(session, note=note, progress=report)
+    return tuple(f"trained again: {what}" for what in differences)

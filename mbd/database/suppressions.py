@@ -19,7 +19,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Update, delete, insert, select, update
 
 from mbd.canonical.times import timestamp
-from mbd.database.tables import suppression
+from mbd.database.journal import FINISHED
+from mbd.database.tables import request, suppression
 
 _LABEL = "suppression"
 
@@ -69,29 +70,33 @@ class Suppressions:
 def add(
     connection: Connection, key: bytes, subject: str, modality: str, at: datetime, request_id: str
 ) -> None:
-    """Suppress from now on; again is fine and keeps the first time and request."""
+    """Suppress from now on, on behalf of a request; again is fine and keeps the first time."""
     past = _history(connection, key, subject, modality)
-    if any(row.lifted_at is None for row in past):
+    in_force = [row for row in past if row.lifted_at is None]
+    if any(row.request_id == request_id for row in in_force):
         return
     hashed = _hash(key, subject, modality, len({row.key_hash for row in past}))
+    if in_force:  # another request revokes it too: each keeps it off for itself
+        hashed = in_force[0].key_hash
     row = {"key_hash": hashed, "at": timestamp(at), "request_id": request_id}
     connection.execute(insert(suppression).values(row))
 
 
 def lift(connection: Connection, key: bytes, subject: str, modality: str, at: datetime) -> bool:
     """Let what arrives from now on be used again; False if it is not suppressed."""
-    for row in _history(connection, key, subject, modality):
-        if row.lifted_at is None:
-            connection.execute(_of(row).values(lifted_at=timestamp(at)))
-            return True
-    return False
+    past = _history(connection, key, subject, modality)
+    in_force = [row for row in past if row.lifted_at is None]
+    for row in in_force:
+        connection.execute(_of(row).values(lifted_at=timestamp(at)))
+    return bool(in_force)
 
 
 def reinstate(connection: Connection, key: bytes, subject: str, modality: str) -> None:
     """Undo the last `lift` of a channel that is not suppressed."""
     past = _history(connection, key, subject, modality)
-    if past:
-        connection.execute(_of(past[-1]).values(lifted_at=None))
+    for row in past:
+        if (row.key_hash, row.lifted_at) == (past[-1].key_hash, past[-1].lifted_at):
+            connection.execute(_of(row).values(lifted_at=None))
 
 
 def remove_of(connection: Connection, request_id: str) -> None:
@@ -104,7 +109,7 @@ def remove_of(connection: Connection, request_id: str) -> None:
 
 
 def find(connection: Connection, key: bytes, subject: str, modality: str) -> str | None:
-    """The request that suppressed this modality of this subject, if it is suppressed."""
+    """A request that keeps this modality of this subject off, if it is off."""
     past = _history(connection, key, subject, modality)
     return next((row.request_id for row in past if row.lifted_at is None), None)
 
@@ -155,8 +160,18 @@ def load(connection: Connection, key: bytes) -> Suppressions:
     return Suppressions(key, hashes, frozenset(hashed for hashed, _ in found) - hashes)
 
 
+def load_erased(connection: Connection, key: bytes) -> Suppressions:
+    """Those that a request was carried out for: nothing that they block may be stored any more."""
+    query = select(suppression.c.key_hash, suppression.c.lifted_at, request.c.stage).join(request)
+    found = connection.execute(query).all()
+    hashes = frozenset(
+        hashed for hashed, lifted_at, stage in found if lifted_at is None and stage in FINISHED
+    )
+    return Suppressions(key, hashes, frozenset(hashed for hashed, _, _ in found) - hashes)
+
+
 def _history(connection: Connection, key: bytes, subject: str, modality: str) -> list[Row[Any]]:
-    """Every suppression of a channel, the oldest first; at most the last is in force."""
+    """Every suppression of a channel, the oldest first; those in force are of the last turn."""
     found: list[Row[Any]] = []
     for turn in itertools.count():
         mine = suppression.c.key_hash == _hash(key, subject, modality, turn)

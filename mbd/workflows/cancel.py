@@ -10,7 +10,7 @@ from mbd.canonical.json import dumps
 from mbd.database import models, pointers, suppressions
 from mbd.database.batches import Batch, Batches
 from mbd.database.journal import CANCELLABLE, CANCELLED, Journal, Request
-from mbd.errors import ConflictError
+from mbd.errors import ConflictError, NotFoundError
 from mbd.ledger.entry import unsigned_entry
 from mbd.signing.commitment import commit, new_salt
 from mbd.workflows.batch import ERASING, staged_folders
@@ -34,7 +34,14 @@ def cancel_request(session: Session, request_id: str) -> Request:
         ConflictError: It was completed, or erasure has begun.
     """
     with session.database.read() as connection:
-        known = Journal(connection).get(request_id)
+        known = Journal(connection).find(request_id)
+        if known is None:
+            raise NotFoundError(
+                f"no request {request_id}",
+                code="request.not_found",
+                field="--cancel",
+                hint="`mbd doctor` lists those that are open",
+            )
         batch = None if known.batch_id is None else Batches(connection).find(known.batch_id)
     if known.stage == CANCELLED:
         return known

@@ -10,6 +10,7 @@ from functools import partial
 from mbd.canonical.json import dumps, loads_strict
 from mbd.canonical.ulid import new_ulid
 from mbd.database import suppressions
+from mbd.database.journal import Journal
 from mbd.database.suppressions import keyed_hash
 from mbd.errors import ConflictError, NotFoundError
 from mbd.ledger.entry import unsigned_entry
@@ -40,7 +41,7 @@ def grant_consent(session: Session, subject: str, modality: str) -> Consent:
 
     Raises:
         NotFoundError: No such modality, nobody of that name, or no data at all.
-        ConflictError: It is not revoked, or what it is made from still is.
+        ConflictError: It is not revoked, what it is made from still is, or nothing was erased yet.
     """
     schema, off = session.store().schema, session.suppressions
     schema.modality(modality)
@@ -61,6 +62,7 @@ def grant_consent(session: Session, subject: str, modality: str) -> Consent:
                 field="--modality",
                 hint=f"grant {source} first",
             )
+    _refuse_waiting(session, subject, modality)
     lift = partial(suppressions.lift, key=session.key, subject=subject, at=datetime.now(UTC))
     return _log(session, GRANTED, subject, [modality], lift)
 
@@ -97,6 +99,20 @@ def withdraw_consent(session: Session, subject: str, modality: str) -> Consent:
     chosen = [name for name in affected if off.granted(subject, name)]
     reinstate = partial(suppressions.reinstate, key=session.key, subject=subject)
     return _log(session, WITHDRAWN, subject, chosen, reinstate)
+
+
+def _refuse_waiting(session: Session, subject: str, modality: str) -> None:
+    """Data that waits for its retraining is still held: a grant would bring it back."""
+    with session.database.read() as connection:
+        name = suppressions.find(connection, session.key, subject, modality)
+        known = Journal(connection).find(str(name))
+    if known is not None and known.is_open:
+        raise ConflictError(
+            f"request {known.request_id}, which revokes {modality} of this user, is not completed",
+            code="consent.waiting",
+            field="--modality",
+            hint=f"`mbd resume` finishes it; `mbd revoke --cancel {known.request_id}` gives it up",
+        )
 
 
 def is_granted(session: Session, subject: str, modality: str) -> bool:

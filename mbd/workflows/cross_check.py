@@ -113,7 +113,7 @@ def _paper_findings(
 
 def data_findings(session: Session, model: CurrentModel) -> Iterator[str]:
     """Revoked channels that are still stored, and rows that no record stands behind."""
-    store, suppressed = session.store(), session.suppressions
+    store, suppressed = session.store(), session.erased_channels
     prepared = session.prepared(model.policy.training_id)
     held: dict[str, tuple[str, Availability]] = {}
     leftovers: set[str] = set()

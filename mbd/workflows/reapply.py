@@ -24,6 +24,7 @@ from mbd.database.tables import request, suppression
 from mbd.database.upgrade import upgrade_database
 from mbd.deletion.parameters import head_parameters
 from mbd.deletion.plan import plan
+from mbd.errors import RefusedError
 from mbd.head.state import HeadState
 from mbd.values import parse_availability
 from mbd.workflows.current import CurrentModel
@@ -152,12 +153,19 @@ def heads_to_release(staged: Staged, doomed: Doomed) -> tuple[str, ...]:
         return ()
     cohorts, chosen = staged.store.schema.cohorts, set[str]()
     for subject, modalities in doomed.channels.items():
-        decided = plan(
-            staged.model.policy.provenance,
-            subject_cohort=cohorts.cohort_of(subject),
-            modalities=frozenset(modalities),
-            rows=doomed.rows.get(subject, {}),
-        )
+        try:
+            decided = plan(
+                staged.model.policy.provenance,
+                subject_cohort=cohorts.cohort_of(subject),
+                modalities=frozenset(modalities),
+                rows=doomed.rows.get(subject, {}),
+            )
+        except RefusedError as error:
+            error.hint = (
+                "restore a backup that was made after that retraining; or begin a new workspace "
+                "with the data that may still be used"
+            )
+            raise
         chosen.update(decided.selected)
     return tuple(sorted(chosen | doomed.state.keys()))
 

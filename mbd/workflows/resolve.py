@@ -138,8 +138,10 @@ class Resolver:
             if self._suppressed.blocks(subject, name) or (subject, name) in taken
         ]
         left = [name for name in asked if name not in off]
+        if everything:  # off and still stored: it waits for somebody else's retraining, or a crash
+            left += [name for name in off if name in has and (subject, name) not in taken]
         if off and (not everything or not has.intersection(left)):
-            raise _revoked(self._session, subject, off[0], taken)
+            raise _revoked(self._session, subject, off[0], taken, left)
         if not mine:
             raise NotFoundError(
                 f"no user {subject!r} in this data set",
@@ -230,7 +232,11 @@ def _asked(request: RevocationRequest, schema: DatasetSchema) -> list[str]:
 
 
 def _revoked(
-    session: Session, subject: str, modality: str, taken: Collection[tuple[str, str]]
+    session: Session,
+    subject: str,
+    modality: str,
+    taken: Collection[tuple[str, str]],
+    left: Sequence[str],
 ) -> ConflictError:
     """What is off already, by itself or with the channel it was made from, stays off."""
     if (subject, modality) in taken:
@@ -244,15 +250,16 @@ def _revoked(
         known = Journal(connection).get(str(name))
     if known.forgotten:
         done = "by whom was forgotten (`mbd secrets forget`); their receipt names the certificate"
-        hint = None
+        hint = ""
     elif known.certificate_id:
         done = f"certificate {known.certificate_id}"
         hint = f"`mbd ledger show {known.certificate_id}`"
     else:
         done, hint = f"request {known.request_id} (not completed)", "`mbd resume` finishes it"
+    rest = f"ask for the rest alone: {', '.join(left)}" if left else ""
     return ConflictError(
         f"{modality} of this user was revoked before: {done}",
         code="revoked.already",
         field="--modality",
-        hint=hint,
+        hint="; ".join(part for part in (hint, rest) if part) or None,
     )

@@ -14,7 +14,13 @@ from mbd.certificate.bundle import parse_bundle
 from mbd.data.erasure import Erasing, plan_bucket
 from mbd.database.batches import Batches
 from mbd.database.journal import Journal, Request
-from mbd.errors import ConflictError, MbdError, NotFoundError
+from mbd.errors import (
+    ArithmeticRefused,
+    ConflictError,
+    MbdError,
+    NotFoundError,
+    RefusedError,
+)
 from mbd.head.cost import estimated_seconds
 from mbd.workflows.batch import QUEUE
 from mbd.workflows.current import CurrentModel
@@ -68,6 +74,8 @@ class Row:
     request_id: str | None
     """None: it was never recorded."""
     certificate_id: str | None
+    due_by: str | None
+    """Day by which it has to be done; None if it was never recorded."""
     error: MbdError | None
 
 
@@ -170,15 +178,33 @@ def revoke_many(
             rows[number] = _row(request, request.request_id, error=answer)
         else:
             accepted[request_id] = (request, answer)
+    refusal: MbdError | None = None
     if accepted:
         _check_ready(session, terms, [found for _, found in accepted.values()])
         first = _begin(session, terms, accepted, queue=queue)[0]
-        finish_batch(session, str(first.batch_id), progress, note)
+        try:
+            finish_batch(session, str(first.batch_id), progress, note)
+        except (ArithmeticRefused, RefusedError) as error:
+            refusal = error  # what became of each is in the journal
     with session.database.read() as connection:
         journal = Journal(connection)
         for number, request_id, request in fresh:
             if request_id in accepted:
-                rows[number] = _row(request, request_id, known=journal.get(request_id))
+                known = journal.get(request_id)
+                rows[number] = _row(request, request_id, known=known, error=refusal)
+    return [rows[number] for number in range(len(requests))]
+
+
+def preview_many(
+    session: Session, requests: Sequence[RevocationRequest], terms: Terms | None = None
+) -> list[Row]:
+    """What `revoke_many` would answer; changes nothing."""
+    terms = terms or Terms()
+    rows, fresh = _sorted_out(session, requests, terms)
+    answers = Resolver(session, terms.method).resolve_all([request for _, _, request in fresh])
+    for (number, _, request), answer in zip(fresh, answers, strict=True):
+        error = answer if isinstance(answer, MbdError) else None
+        rows[number] = _row(request, request.request_id, error=error)
     return [rows[number] for number in range(len(requests))]
 
 
@@ -316,9 +342,15 @@ def _row(
     error: MbdError | None = None,
 ) -> Row:
     certificate = None if known is None else known.certificate_id
-    if known is not None and certificate is None and not known.is_open:
+    if error is None and known is not None and certificate is None and not known.is_open:
         error = _cancelled(known)
-    return Row(request=request, request_id=request_id, certificate_id=certificate, error=error)
+    return Row(
+        request=request,
+        request_id=request_id,
+        certificate_id=certificate,
+        due_by=None if known is None else known.due_by[:10],
+        error=error,
+    )
 
 
 def _begin(

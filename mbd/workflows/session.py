@@ -102,6 +102,15 @@ class Session:
             return suppressions.load(connection, self.key)
 
     @property
+    def erased_channels(self) -> Suppressions:
+        """Those of the revoked channels that nothing may be stored of, read afresh.
+
+        What waits for a retraining is switched off, and rightly still stored.
+        """
+        with self.database.read() as connection:
+            return suppressions.load_erased(connection, self.key)
+
+    @property
     def store_folder(self) -> Path:
         """Where the data store is, or will be."""
         return self.workspace.data / "store"

@@ -114,7 +114,7 @@ def _rebuild(
     session: Session, model: CurrentModel, progress: Callable[[int, int], None]
 ) -> tuple[dict[str, HeadState], list[str]]:
     """The state from scratch, and retained rows that a revocation should have removed."""
-    prepared, suppressed = session.prepared(model.policy.training_id), session.suppressions
+    prepared, suppressed = session.prepared(model.policy.training_id), session.erased_channels
     findings: set[str] = set()
 
     def retained() -> Iterator[Bucket]:

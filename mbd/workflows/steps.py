@@ -31,7 +31,7 @@ from mbd.workflows.batch import (
     members_by_bucket,
 )
 from mbd.workflows.session import Session
-from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, remove_folder
+from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, remove_folder, state_file
 from mbd.workflows.stage import stage
 from mbd.workflows.staging import StagedRelease
 
@@ -99,7 +99,9 @@ def search(session: Session, batch: Batch, report: Report) -> None:
         _refuse_found("records or prepared rows", scan(files, planned.needles()))
         report.done(len(members))
     listed = (erasure_of(session, batch, b).needles() for b, _ in members_by_bucket(batch))
-    _refuse_found("state, model, journal or ledger", scan_for(_common_files(session), listed))
+    _refuse_found(
+        "state, model, journal or ledger", scan_for(_common_files(session, batch), listed)
+    )
     details = {
         member.request_id: {"stores": _stores(batch, bool(detail_of(member)["selected"]))}
         for member in batch.members
@@ -157,11 +159,13 @@ def _refuse_found(store: str, result: ScanResult) -> None:
         )
 
 
-def _common_files(session: Session) -> list[Path]:
-    """Files of everybody: state, model, journal and ledger."""
+def _common_files(session: Session, batch: Batch) -> list[Path]:
+    """Files of everybody that were written anew, and those that should never have held it."""
     state, model = session.state(), session.model().snapshot
+    old = StateSnapshot.from_pointer(session.workspace.state, batch.detail["stateBefore"]).heads
+    changed = [name for name, found in state.heads.items() if old.get(name) != found]
     return [
-        *sorted(state.folder.iterdir()),
+        *sorted(state.folder / state_file(name) for name in changed),
         *sorted(path for path in model.folder.rglob("*") if path.is_file()),
         *sorted(session.workspace.root.glob("ledger.db*")),
     ]

@@ -45,7 +45,8 @@ def finish_batch(
     Raises:
         ArithmeticRefused: No release can be made as asked; the requests were cancelled and the
             channels are in service as before.
-        RefusedError: The same, because nothing would be left to learn from.
+            Or nothing can be trained: they are queued, and their channels stay off.
+        RefusedError: The same.
         MbdError: A step failed; the requests stay open at the step before.
     """
     batch = _read(session, batch_id)
@@ -94,13 +95,26 @@ def _take(session: Session, batch: Batch, report: Report) -> None:
     except (ArithmeticRefused, RefusedError) as error:
         if batch.stage != "suppressed":
             raise
-        cancel_batch(session, batch.batch_id)
         raise type(error)(
-            f"{error.message}; the request was cancelled, the channel is in service as before",
+            f"{error.message}; {_given_up(session, batch)}",
             code=error.code,
             field=error.field,
             hint=error.hint,
         ) from error
+
+
+def _given_up(session: Session, batch: Batch) -> str:
+    """What becomes of requests that nothing can be released for, in words.
+
+    People who wait for a retraining are not at fault if it cannot be done with one of them:
+    nobody's channel is put back into service unasked.
+    """
+    if batch.detail["method"] != "retrain":
+        cancel_batch(session, batch.batch_id)
+        return "the request was cancelled, the channel is in service as before"
+    with session.database.transaction() as connection:
+        Batches(connection).queue(batch.batch_id)
+    return "the requests wait, their channels stay off; `mbd revoke --cancel` gives one up"
 
 
 def _way_out(batch: Batch) -> str:

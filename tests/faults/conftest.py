@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "fault
 
 from commands import Commands
 from faults import build_shim, compiler
-from kills import Bench, make_bench
+from kills import KINDS, Bench, make_bench
 from places import Place
 from trials import Asked, Trial
 
@@ -27,7 +27,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         pytest.skip("no C compiler: the shim that brings faults about cannot be built")
     folder = tmp_path_factory.mktemp("faults")
     with Commands(build_shim(folder), folder / "output") as commands:
-        yield make_bench(commands, folder, ("single", "batch"))
+        yield make_bench(commands, folder, KINDS)
 
 
 @pytest.fixture
@@ -45,4 +45,4 @@ def trial(bench: Bench, place: Place) -> Trial:
 def new_trial(bench: Bench, place: Place, kind: str) -> Trial:
     """Somebody asks, and it is the same person every time."""
     asked: Asked = bench.asked(kind, random.Random(1))
-    return Trial(place, asked, bench.whole[kind].epsilon)
+    return Trial(place, asked, bench.whole[kind])

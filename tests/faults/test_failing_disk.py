@@ -18,13 +18,15 @@ from tests.faults.conftest import new_trial
     ("kind", "fault"),
     [
         ("single", "enospc@grow:60+"),
-        ("batch", "enospc@grow:250+"),
+        ("batch", "enospc@grow:150+"),
         ("single", "enospc@write:1:needles"),
         ("single", "eio@fsync:1+:models"),
         ("batch", "eio@fsync:1:ledger.db-wal"),
         ("single", "eio@fsync:9+:ledger.db-wal"),
         ("single", "eio@unlink:1+:models"),
         ("single", "eio@rename:1:certs"),
+        ("retrain", "enospc@grow:150+"),
+        ("retrain", "eio@fsync:1:core"),
     ],
 )
 def test_refused_by_the_disk_a_request_is_finished_once(
@@ -46,8 +48,8 @@ def test_a_reader_on_a_full_disk_says_so_or_goes_on_without_the_channel(trial: T
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("call", "step"), [("grow", 7), ("fsync", 3)])
-@pytest.mark.parametrize("kind", ["single", "batch"])
+@pytest.mark.parametrize(("call", "step"), [("grow", 17), ("fsync", 8)])
+@pytest.mark.parametrize("kind", ["single", "batch", "retrain"])
 def test_full_from_any_call_on_a_request_is_finished_once(
     bench: Bench, tmp_path: Path, kind: str, call: str, step: int
 ) -> None:
@@ -61,7 +63,7 @@ def test_full_from_any_call_on_a_request_is_finished_once(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("call", "step"), [("fsync", 1), ("change", 9)])
+@pytest.mark.parametrize(("call", "step"), [("fsync", 4), ("change", 17)])
 def test_one_call_that_fails_delays_a_request_and_loses_nothing(
     bench: Bench, tmp_path: Path, call: str, step: int
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from places import Broken, Place
 from trials import RECOVERIES, Trial, strikes_by_stage
 
 from mbd.database.journal import STAGES
+from tests.faults.conftest import new_trial
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,16 @@ def test_a_revocation_is_stopped_at_every_stage(trial: Trial) -> None:
     assert list(found) == ["unknown", *STAGES] or list(found) == list(STAGES)
 
 
+@pytest.fixture(scope="module")
+def finished(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    """A revocation that nothing happened to, and that the judge finds nothing wrong with."""
+    place = bench.original.copy(tmp_path_factory.mktemp("finished") / "place")
+    trial = new_trial(bench, place, "single")
+    outcome = trial.run(Fault.parse("kill@fsync:1000"), RECOVERIES[0])
+    assert (outcome.stage, outcome.ended, outcome.broken) == ("completed", "exit 0", "")
+    return trial
+
+
 def _remove_a_certificate(place: Place) -> None:
     next((place.service / "certs").iterdir()).unlink()
 
@@ -111,16 +123,16 @@ def _state_another_attempt(place: Place) -> None:
         _state_another_attempt,
     ],
 )
-def test_the_judge_notices(trial: Trial, lie: Callable[[Place], None]) -> None:
-    outcome = trial.run(Fault.parse("kill@fsync:1000"), RECOVERIES[0])
-    assert (outcome.stage, outcome.ended, outcome.broken) == ("completed", "exit 0", "")
+def test_the_judge_notices(finished: Trial, tmp_path: Path, lie: Callable[[Place], None]) -> None:
+    trial = Trial(finished.place.copy(tmp_path / "copy"), finished.asked, finished.whole)
+    trial.struck = finished.struck
     lie(trial.place)
     with pytest.raises(Broken):
         trial.judge()
 
 
 def test_the_judge_knows_that_a_lost_release_costs_more(trial: Trial) -> None:
-    trial.epsilon = 100.0
+    trial.whole = replace(trial.whole, epsilon=100.0)
     outcome = trial.run(Fault.parse("kill@rename:1:models"), RECOVERIES[0])
     assert outcome.redrawn
     assert "as one does" in outcome.broken

@@ -106,12 +106,9 @@ MOMENTS = [
 
 QUICK = {
     "attempt counted",
-    "staged recorded",
     "one bucket erased",
-    "signed by the first",
     "logged by the first, not recorded",
     "completed by the first",
-    "logged by the second",
 }
 
 NEXT = (["resume"], ["data", "info"], ["eval"])

@@ -221,6 +221,31 @@ def test_nothing_is_begun_where_every_row_is_bad(trained_workspace: TrainedWorks
     assert types_logged(root)["attempt"] == 0
 
 
+def test_a_batch_that_cannot_be_released_is_given_up_as_a_whole(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    """One tolerance for all: what is too small for one is too small for everybody."""
+    root, (one, two, *_) = trained_workspace.root, trained_workspace.revocable
+    before = contents(root)
+    path = write(root.parent / "batch.csv", (one, "audio", "r-1"), (two, "text", "r-2"))
+    command = ["revoke", "--batch", path, "--json"]
+    refused = run_mbd(root, *command, "--epsilon", "1e-12", "--delta", "1e-15")
+    assert refused.code == 1
+    for row in refused.json["rows"]:
+        assert (row["exitCode"], row["error"]["code"]) == (1, "arithmetic.tolerance")
+        assert "cancelled" in row["error"]["message"]
+    assert stages_of(trained_workspace) == []
+    assert contents(root) == before
+    suppressed = trained_workspace.session().suppressions
+    assert not suppressed.blocks(one, "audio")
+    assert not suppressed.blocks(two, "text")
+    assert types_logged(root)["cancel"] == 2
+    assert [row["error"]["code"] for row in run_mbd(root, *command).json["rows"]] == [
+        "request.differs"  # the same ids with another epsilon
+    ] * 2
+    assert revoke_rows(root, (one, "audio"), (two, "text")).code == 0
+
+
 def test_one_person_may_give_up_several_channels_at_once(
     trained_workspace: TrainedWorkspace,
 ) -> None:

@@ -78,7 +78,12 @@ def test_an_interrupted_request_that_cannot_be_released_stops_nobody(
     assert_nothing_left(trained_workspace, user)
 
 
-CANCELLABLE = ["received", "suppressed", "staged", "activated"]
+CANCELLABLE = [
+    pytest.param("received", marks=pytest.mark.slow),
+    "suppressed",
+    pytest.param("staged", marks=pytest.mark.slow),
+    "activated",
+]
 
 
 @dataclass(frozen=True)

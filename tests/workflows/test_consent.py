@@ -171,3 +171,19 @@ def test_a_grant_is_taken_back_before_data_arrives_and_revoked_after(
     assert run_mbd(root, *withdraw).code == 6
     must_run(root, "revoke", "--user", user, "--modality", MODALITY)
     assert must_run(root, "state", "check", "--json").json["findings"] == []
+
+
+def test_consent_to_what_waits_for_a_retraining_is_refused(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    """The data is still held: a grant would bring it back, and its retraining would fail."""
+    root, user = trained_workspace.root, trained_workspace.foundation[0]
+    command = ["revoke", "--user", user, "--modality", "audio", "--method", "retrain", "--queue"]
+    must_run(root, *command, "--request-id", "r-1")
+    grant = ["consent", "grant", "--user", user, "--modality", "audio", "--json"]
+    refused = run_mbd(root, *grant)
+    assert (refused.code, refused.json["error"]["code"]) == (6, "consent.waiting")
+    assert "--cancel r-1" in refused.json["error"]["hint"]
+    assert trained_workspace.session().suppressions.blocks(user, "audio")
+    must_run(root, "revoke", "--cancel", "r-1")
+    assert run_mbd(root, *grant).json["error"]["code"] == "consent.not_revoked"
