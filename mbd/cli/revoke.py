@@ -155,12 +155,18 @@ def _check_one_way(
 
 
 def _cancel(ctx: click.Context, request_id: str, as_json: bool) -> None:
-    from mbd.workflows.cancel import cancel_request
+    from mbd.workflows.cancel import cancel_request, learned_without
     from mbd.workflows.opening import open_session
 
     with open_session(open_here(ctx), write=True, finish=False) as session:
         known = cancel_request(session, request_id)
-    payload = {"requestId": request_id, "cancelled": True, "stage": known.stage}
+        without = known.is_open and learned_without(session, known)
+    payload = {
+        "requestId": request_id,
+        "cancelled": True,
+        "stage": known.stage,
+        "trainedWithout": without,
+    }
     if known.stage == "cancelled":
         text = f"Request {request_id} was cancelled before."
     else:
@@ -168,6 +174,8 @@ def _cancel(ctx: click.Context, request_id: str, as_json: bool) -> None:
             f"Cancelled request {request_id}, which was {known.stage}: nothing was erased, "
             "the channel is in service as before."
         )
+    if without:
+        text += "\nThe model was trained meanwhile, without it: `mbd train` learns it again."
     emit("revoke", payload, as_json, text)
 
 

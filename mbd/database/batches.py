@@ -160,8 +160,8 @@ class Batches:
 
         Args:
             batch_id: Which.
-            origins: By request, a keyed hash of its subject and of the state that the noise is
-                drawn from: what other requests drew there before counts too.
+            origins: By request, a keyed hash of its subject: what this person's requests drew
+                before and gave up counts too, until one of them is completed.
         """
         for member in self.get(batch_id).members:
             origin = origins.get(member.request_id)

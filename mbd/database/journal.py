@@ -53,14 +53,14 @@ class Request:
     detail: dict[str, Any] | None = None
     """What the steps need to know, subject included; erased when the request ends."""
     attempts: int = 0
-    """How many times noise was drawn for this person from the state that it is drawn from."""
+    """How many times noise was drawn for this person since a request of theirs was completed."""
     certificate_id: str | None = None
     entry_index: int | None = None
     completed_at: str | None = None
     batch_id: str | None = None
     """What it is carried out with; None where requests were not carried out in batches yet."""
     origin: str | None = None
-    """Keyed hash (hex) of that state and the subject, once noise was drawn."""
+    """Keyed hash (hex) of the subject, once noise was drawn and until a request is completed."""
 
     @property
     def is_open(self) -> bool:
@@ -193,8 +193,10 @@ class Journal:
             "detail": None,
             "completed_at": timestamp(at),
         }
-        if stage == STAGES[-1]:  # the state before is gone: nothing is drawn from it again
-            changes["origin"] = None
+        origin = self.get(request_id).origin
+        if stage == STAGES[-1] and origin is not None:  # what was drawn for the person is stated
+            mine = update(requests).where(requests.c.origin == origin)
+            self.connection.execute(mine.values(origin=None))
         ended = self._write(request_id, changes)
         self._forget_batch(ended.batch_id)
         return ended

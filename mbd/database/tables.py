@@ -102,8 +102,8 @@ request = Table(
     Index("request_origin", "origin"),
 )
 """One row per revocation. `fingerprint` is a keyed hash; `detail` is JSON that names the subject
-and is erased when the request ends. `origin` is a keyed hash of the state that noise was drawn
-from and of the subject: what was drawn from one state for one person composes."""
+and is erased when the request ends. `origin` is a keyed hash of the subject
+while draws for one person add up: what was drawn and given up counts in the next request."""
 
 suppression = Table(
     "suppression",

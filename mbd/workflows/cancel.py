@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from mbd.canonical.json import dumps
+from mbd.canonical.times import from_timestamp
+from mbd.canonical.ulid import ulid_time
 from mbd.database import models, pointers, suppressions
 from mbd.database.batches import Batch, Batches
 from mbd.database.journal import CANCELLABLE, CANCELLED, Journal, Request
 from mbd.errors import ConflictError, NotFoundError
+from mbd.ledger.bodies import erase_body
 from mbd.ledger.entry import unsigned_entry
 from mbd.signing.commitment import commit, new_salt
 from mbd.workflows.batch import ERASING, staged_folders
@@ -68,6 +71,7 @@ def _cancel(session: Session, batch: Batch, request_ids: list[str]) -> None:
     now = datetime.now(UTC)
     with session.database.transaction() as connection:
         _return(session, connection, batch)
+        _erase_policy(connection, batch)
         for request_id in request_ids:
             suppressions.remove_of(connection, request_id)
             body = dumps({"request": commit(new_salt(), "request", request_id)})
@@ -77,6 +81,21 @@ def _cancel(session: Session, batch: Batch, request_ids: list[str]) -> None:
     for folder in staged_folders(session, batch):
         remove_folder(folder)
     session.database.purge()
+
+
+def _erase_policy(connection: Connection, batch: Batch) -> None:
+    """A policy that was announced and is given up shows, beside the old one, who was left out."""
+    if "release" not in batch.detail:
+        return
+    announced = StagedRelease.from_json(batch.detail["release"]).policy_entry
+    if announced is not None:
+        erase_body(connection, announced)
+
+
+def learned_without(session: Session, known: Request) -> bool:
+    """Whether a model was trained since a request switched its channels off."""
+    found = session.model()
+    return ulid_time(found.policy.training_id) > from_timestamp(known.received_at)
 
 
 def _return(session: Session, connection: Connection, batch: Batch) -> None:
@@ -100,6 +119,7 @@ STAGED = (
     "trainingBefore",
     "datasetBefore",
     "datasetPlanned",
+    "items",
     "engineSeconds",
 )
 """What staging adds to a batch's detail."""

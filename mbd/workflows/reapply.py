@@ -22,13 +22,12 @@ from mbd.database.journal import FINISHED
 from mbd.database.suppressions import Suppressions
 from mbd.database.tables import request, suppression
 from mbd.database.upgrade import upgrade_database
-from mbd.deletion.parameters import head_parameters
 from mbd.deletion.plan import plan
 from mbd.errors import RefusedError
 from mbd.head.state import HeadState
 from mbd.values import parse_availability
 from mbd.workflows.current import CurrentModel
-from mbd.workflows.release import release_with_noise
+from mbd.workflows.release import release_exactly
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import (
     ModelSnapshot,
@@ -175,19 +174,18 @@ def rebuild(
 ) -> tuple[ModelSnapshot, StateSnapshot]:
     """State without the doomed rows and heads of that state, under new names; the old go.
 
+    The heads are released exactly, without noise: a function of the state of a system that
+    never held the rows. So a restore draws nothing that certificates would have to count.
+
     Raises:
-        ArithmeticRefused: The rows cannot have been in the state, or no release is possible.
+        ArithmeticRefused: The rows cannot have been in the state.
     """
     assert staged.model is not None
     assert staged.state is not None
     policy, old = staged.model.policy, staged.model.snapshot
     after = _subtract(staged.state, doomed.state, heads)
     state = derive_state(staged.state, state_id, after)
-    constants = [policy.heads[name].constants for name in heads]
-    released = {}
-    if constants:
-        parameters = head_parameters(constants, policy.default_epsilon, policy.default_delta)
-        released = release_with_noise(policy, after, parameters)
+    released = release_exactly(policy, after)
     model = derive_model(old, model_id, released)
     remove_folder(staged.state.folder)
     remove_folder(old.folder)

@@ -29,7 +29,6 @@ from mbd.errors import (
     UsageError,
 )
 from mbd.ledger.check import check_log
-from mbd.ledger.entry import unsigned_entry
 from mbd.ledger.log import Log
 from mbd.ledger.merkle import root_of
 from mbd.ledger.queries import log_size, with_nodes
@@ -248,8 +247,6 @@ def _stage(session: Session, backup: Backup, size: int, progress: Progress) -> R
     off = forbidden(session, backup.ledger_size)
     doomed = find_doomed(staged, off)
     heads = heads_to_release(staged, doomed)
-    if heads:
-        _count_attempt(session, restore_id)
     now = datetime.now(UTC)
     made = None
     if staged.model is not None:
@@ -276,13 +273,6 @@ def _refuse_missing_model(session: Session, staged: Staged) -> None:
             code="restore.no_model",
             hint="use a later backup",
         )
-
-
-def _count_attempt(session: Session, restore_id: str) -> None:
-    """Log that noise is about to be drawn, as a revocation does."""
-    body = dumps({"attempt": commit(new_salt(), "attempt", restore_id)})
-    with session.database.transaction() as connection:
-        session.log.append(connection, unsigned_entry("attempt", datetime.now(UTC), body), body)
 
 
 def _intent(

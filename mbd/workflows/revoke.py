@@ -140,9 +140,17 @@ def revoke_modality(
     refuse_other_content(known, wanted)
     if not known.is_open:
         return result_of(session, known, 0.0, time.perf_counter() - started, repeated=True)
+    _wait_no_longer(session, str(known.batch_id))
     done = finish_batch(session, str(known.batch_id), progress, note)
     total = time.perf_counter() - started
     return result_of(session, _get(session, request_id), done.engine_seconds, total)
+
+
+def _wait_no_longer(session: Session, batch_id: str) -> None:
+    """What is asked for again without being queued is carried out, with all that wait."""
+    with session.database.transaction() as connection:
+        if Batches(connection).get(batch_id).queued:
+            Batches(connection).unite(batch_id)
 
 
 def revoke_many(

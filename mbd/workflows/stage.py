@@ -22,6 +22,7 @@ from mbd.database.journal import Request
 from mbd.database.suppressions import keyed_hash
 from mbd.deletion.plan import DeletionPlan, Method
 from mbd.deletion.taint import ModelFacts, Removal, check_taint
+from mbd.errors import IntegrityError
 from mbd.ledger.entry import unsigned_entry
 from mbd.signing.commitment import commit, new_salt
 from mbd.workflows.batch import Report, by_bucket, detail_of, erasure_path, staging_folder
@@ -41,6 +42,7 @@ def stage(session: Session, batch: Batch, report: Report) -> None:
     folder = staging_folder(session, batch.batch_id)
     with storage_errors(folder):  # what a killed staging left there is replaced or, trained on
         folder.mkdir(mode=0o700, exist_ok=True)
+    _refuse_in_service(session, batch)
     planned = _plan(session, batch, model, prepared, report)
     if batch.detail["method"] == "retrain":
         release = _retrained(session, batch, report)
@@ -59,12 +61,26 @@ def stage(session: Session, batch: Batch, report: Report) -> None:
         "trainingBefore": model.policy.training_id,
         "datasetBefore": store.root(),
         "datasetPlanned": store.root(planned.roots),
+        "items": planned.items,
         "engineSeconds": time.perf_counter() - started,
     }
     with session.database.transaction() as connection:
         Batches(connection).advance(
             batch.batch_id, "staged", detail=outcome, details=planned.details
         )
+
+
+def _refuse_in_service(session: Session, batch: Batch) -> None:
+    """What is about to be removed must be off: whatever is made next could learn it again."""
+    off = session.suppressions
+    for member in batch.members:
+        subject = detail_of(member)["subject"]
+        if not all(off.blocks(subject, name) for name in detail_of(member)["modalities"]):
+            raise IntegrityError(
+                f"a channel of request {member.request_id} is not switched off",
+                code="request.in_service",
+                hint=f"`mbd revoke --cancel {member.request_id}`, then ask again",
+            )
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,8 @@ class _Planned:
     """For the journal."""
     roots: Mapping[int, str]
     """Root (hex) of each bucket once it is rewritten."""
+    items: int
+    """How much there is to erase; nothing, if other requests took it."""
 
 
 def _plan(
@@ -86,11 +104,13 @@ def _plan(
     removals: dict[str, Removal] = {}
     details: dict[str, dict[str, Any]] = {}
     roots: dict[int, str] = {}
+    items = 0
     method: Method = batch.detail["method"]
     for bucket, members in by_bucket(store, batch.members):
         planned = plan_bucket(store, [prepared], bucket, [_erasing(one) for one in members])
         planned.save(erasure_path(session, batch.batch_id, bucket))
         roots[bucket] = planned.root_after
+        items += sum(len(one.items) for one in planned.plans)
         counts = count_rows(prepared, [detail_of(member)["subject"] for member in members])
         for member in members:
             decided = plan_request(model, store.schema, detail_of(member), counts, method)
@@ -102,7 +122,7 @@ def _plan(
                 "deletedSet": planned.plan_of(member.request_id).deleted_set,
             }
         report.done(len(members))
-    return _Planned(removals, details, roots)
+    return _Planned(removals, details, roots, items)
 
 
 def _removal(
@@ -131,9 +151,7 @@ def _subtracted(
         state_id=detail["stateAfter"],
     )
     origins = {
-        member.request_id: keyed_hash(
-            session.key, "origin", state.state_id, detail_of(member)["subject"]
-        )
+        member.request_id: keyed_hash(session.key, "origin", detail_of(member)["subject"])
         for member in batch.members
         if plans[member.request_id].guarantee_class == "certified"
     }

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mbd.data.prepared import Bucket
-from mbd.deletion.exact import exact_update, refuse_unchanged, subtract_rows
+from mbd.deletion.exact import refuse_unchanged, subtract_rows
 from mbd.deletion.parameters import head_parameters
 from mbd.head.state import HeadState
 from mbd.values import HeadParameters
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.policy import Policy
-from mbd.workflows.release import release_with_noise
+from mbd.workflows.release import release_exactly, release_with_noise
 from mbd.workflows.snapshots import ReleasedHead, StateSnapshot, derive_model, derive_state
 from mbd.workflows.sums import in_blocks
 
@@ -126,12 +126,8 @@ def subtract(
 def _release(
     policy: Policy, states: Mapping[str, HeadState], release: Release
 ) -> tuple[dict[str, ReleasedHead], tuple[HeadParameters, ...]]:
-    constants = {name: policy.heads[name].constants for name in release.selected}
     if not release.noise:
-        exact = {
-            name: ReleasedHead(exact_update(states[name], head.scale, head.grid), 0)
-            for name, head in constants.items()
-        }
-        return exact, ()
-    parameters = head_parameters(list(constants.values()), release.epsilon, release.delta)
+        return release_exactly(policy, states), ()
+    constants = [policy.heads[name].constants for name in release.selected]
+    parameters = head_parameters(constants, release.epsilon, release.delta)
     return release_with_noise(policy, states, parameters), parameters

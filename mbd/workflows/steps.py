@@ -140,7 +140,8 @@ def _checked_root(session: Session, batch: Batch) -> str:
     The search looks for bytes and can only find what is distinctive; this looks at the records.
     """
     root = session.store().root()
-    if root != batch.detail["datasetPlanned"] or root == batch.detail["datasetBefore"]:
+    same = root == batch.detail["datasetBefore"]
+    if root != batch.detail["datasetPlanned"] or same == bool(batch.detail["items"]):
         raise IntegrityError(
             "the data set after erasure is not the one that was planned",
             code="erasure.incomplete",

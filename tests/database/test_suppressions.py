@@ -42,40 +42,45 @@ def request(name: str, stage: str = STAGES[0]) -> Request:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_the_list_says_what_a_plain_model_says(steps: list[tuple[str, str, str]]) -> None:
-    """The model: for each channel the requests that it was revoked by, and whether it is off."""
-    past: dict[tuple[str, str], list[str]] = {}
+    """The model: for each channel the turns in which it was revoked, and whether it is off."""
+    past: dict[tuple[str, str], list[list[str]]] = {}
     off: set[tuple[str, str]] = set()
     with tempfile.TemporaryDirectory() as folder:
         database = Database.create(Path(folder) / "ledger.db")
         with database.transaction() as connection:
             for number, (what, who, channel) in enumerate(steps):
-                at, history = (who, channel), past.get((who, channel), [])
+                at = (who, channel)
+                turns = past.setdefault(at, [])
                 if what == "revoke":
                     name = f"r{number}"
                     Batches(connection).begin(f"b{number}", {}, [request(name)])
                     suppressions.add(connection, KEY, who, channel, NOW, name)
                     if at not in off:
-                        past[at] = [*history, name]
-                        off.add(at)
+                        turns.append([])
+                    turns[-1].append(name)
+                    off.add(at)
                 elif what == "grant":
                     lifted = suppressions.lift(connection, KEY, who, channel, NOW)
                     assert lifted == (at in off)
                     off.discard(at)
-                elif what == "withdraw" and history and at not in off:
+                elif what == "withdraw" and turns and at not in off:
                     suppressions.reinstate(connection, KEY, who, channel)
                     off.add(at)
                 elif what == "cancel" and at in off:
-                    suppressions.remove_of(connection, history[-1])
-                    past[at] = history[:-1]
-                    off.discard(at)
-                elif what == "unlink" and history:
+                    suppressions.remove_of(connection, turns[-1].pop(0))
+                    if not turns[-1]:
+                        turns.pop()
+                        off.discard(at)
+                elif what == "unlink" and turns:
                     stand_in = f"s{number}"
                     Batches(connection).begin(f"c{number}", {}, [request(stand_in)])
-                    suppressions.unlink(connection, history, stand_in, DAY)
-                    past[at] = [stand_in] * len(history)
+                    names = [name for turn in turns for name in turn]
+                    suppressions.unlink(connection, names, stand_in, DAY)
+                    past[at] = [[stand_in] for _ in turns]
                 assert_equal(connection, past, off)
             hashes = list(connection.execute(select(suppression.c.key_hash)).scalars())
-            assert len(hashes) == len(set(hashes)), "two rows of one channel look alike"
+            wanted = sum(len(turns) for turns in past.values())
+            assert len(set(hashes)) == wanted, "two turns of one channel look alike"
 
 
 def assert_equal(connection, past, off) -> None:
@@ -86,9 +91,9 @@ def assert_equal(connection, past, off) -> None:
             assert listed.blocks(who, channel) == (at in off)
             assert listed.granted(who, channel) == (bool(past.get(at)) and at not in off)
             found = suppressions.find(connection, KEY, who, channel)
-            assert found == (past[at][-1] if at in off else None)
+            assert found in (past[at][-1] if at in off else [None])
             known = suppressions.requests_of(connection, KEY, who, [channel])
-            assert known == frozenset(past.get(at, []))
+            assert known == {name for turn in past.get(at, []) for name in turn}
 
 
 def test_rows_of_before_that_share_a_hash_are_understood(database):
