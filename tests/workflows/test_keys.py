@@ -314,6 +314,36 @@ def test_a_workspace_may_begin_with_encrypted_keys_and_a_p256_issuer(
     assert [one["algorithm"] for one in listed] == ["ecdsa-p256", "ed25519"]
 
 
+def test_a_wrong_passphrase_never_passes_for_a_lost_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key file of other tools has no public half in the clear: it is opened to be known."""
+    monkeypatch.setenv("MBD_KEY_PASSPHRASE", PASSPHRASE)
+    must_run(tmp_path, "init", str(tmp_path / SERVICE))
+    path = tmp_path / SERVICE / "keys" / "issuer.pem"
+    plain = load_key(path)
+    assert isinstance(plain, SigningKey)
+    path.write_bytes(plain.pem(b"another").replace(plain.public.pem.encode(), b""))
+
+    ran = run_mbd(tmp_path / SERVICE, "key", "rotate", "--json")
+
+    assert error_code(ran) == (5, "key.passphrase")
+    assert len(entries(tmp_path / SERVICE)) == 2
+
+
+def test_a_lost_key_is_replaced_by_an_encrypted_one_where_the_others_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MBD_KEY_PASSPHRASE", PASSPHRASE)
+    must_run(tmp_path, "init", str(tmp_path / SERVICE), "--encrypt-keys")
+    path = tmp_path / SERVICE / "keys" / "issuer.pem"
+    path.unlink()
+
+    must_run(tmp_path / SERVICE, "key", "rotate")
+
+    assert b"ENCRYPTED" in path.read_bytes()
+
+
 def test_only_public_halves_are_exported(fresh: Path) -> None:
     must_run(fresh, "key", "rotate")
     outputs = [
