@@ -13,6 +13,7 @@ from mbd.signing.keys import SigningKey, generate_key, load_key
 from mbd.verify.trust import load_trust
 from tests.conftest import SERVICE, STATE
 from tests.workflows.children import KILLED, child_mbd, die_after, die_before, full_from, table_of
+from tests.workflows.conftest import Spread
 from tests.workspaces import Ran, TrainedWorkspace, must_run, run_mbd
 
 CHANGE = "mbd.workflows.key_change"
@@ -249,6 +250,27 @@ def test_an_open_request_is_signed_with_the_key_that_is_current(
     (bundle,) = (root / "certs").iterdir()
     signed = must_run(root, "verify", str(bundle), "--json").json["checks"][9]["reason"]
     assert keys(root)["current"][:16] in signed
+
+
+def test_of_a_batch_what_was_signed_is_logged_before_and_the_rest_is_signed_anew(
+    spread: Spread, tmp_path: Path
+) -> None:
+    root, users = spread.workspace.root, (spread.users[0], spread.users[2])  # of two buckets
+    rows = tmp_path / "requests.csv"
+    rows.write_text("user,modality\n" + "".join(f"{user},audio\n" for user in users))
+    death = partial(die_before, "mbd.workflows.papers.PAPERS", "signed")
+    assert child_mbd(root, "revoke", "--batch", str(rows), prelude=death).code == KILLED
+    (root / "keys" / "issuer.pem").unlink()
+
+    must_run(root, "key", "rotate")
+    must_run(root, "resume")
+
+    kinds = [one["type"] for one in entries(root)]
+    assert kinds.count("certificate") == 2
+    first, last = kinds.index("certificate"), len(kinds) - kinds[::-1].index("certificate") - 1
+    assert first < kinds.index("key-retire") < last
+    bundles = sorted((root / "certs").iterdir())
+    assert [verdict(root, str(one)) for one in bundles] == [(0, "ok")] * 2
 
 
 def test_encrypted_keys_stop_writers_at_the_door_and_no_reader(
