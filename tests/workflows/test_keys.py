@@ -64,8 +64,8 @@ def codes(root: Path) -> dict[str, str]:
     return {one["code"]: one["severity"] for one in found if one["code"].startswith("key.")}
 
 
-def encrypt_keys(root: Path) -> None:
-    for name in ("issuer.pem", "log.pem"):
+def encrypt_keys(root: Path, *names: str) -> None:
+    for name in names or ("issuer.pem", "log.pem"):
         path = root / "keys" / name
         key = load_key(path)
         assert isinstance(key, SigningKey)
@@ -297,14 +297,15 @@ def test_encrypted_keys_stop_writers_at_the_door_and_no_reader(
     assert b"ENCRYPTED" in (root / "keys" / "issuer.pem").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["issuer.pem", "log.pem"])
 def test_a_reader_without_the_passphrase_neither_finishes_nor_cancels_a_request(
-    trained_workspace: TrainedWorkspace, monkeypatch: pytest.MonkeyPatch
+    trained_workspace: TrainedWorkspace, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     root, (user, *_) = trained_workspace.root, trained_workspace.revocable
     ask = ["revoke", "--user", user, "--modality", "audio"]
     death = partial(die_after, table_of("suppressed"), "received")
     assert child_mbd(root, *ask, prelude=death).code == KILLED
-    encrypt_keys(root)
+    encrypt_keys(root, name)
     attempts = len(entries(root))
 
     for _ in range(3):
