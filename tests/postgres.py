@@ -52,7 +52,7 @@ class RunningServer:
         arguments = [f"--{name}={value}" for name, value in options.items()]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [self.programs / "postgres", "-D", self.folder / "data", *arguments],
+                [*_mortal(), self.programs / "postgres", "-D", self.folder / "data", *arguments],
                 cwd=self.folder,
                 env=_environment(),
                 stdout=log,
@@ -168,6 +168,11 @@ def _initialise(programs: Path, folder: Path) -> None:
         check=True,
         **_as_ordinary_user(),
     )
+
+
+def _mortal() -> list[str]:
+    """A server that does not outlive the tests, however they end; where Linux can say so."""
+    return ["setpriv", "--pdeathsig", "QUIT"] if shutil.which("setpriv") else []
 
 
 def _as_ordinary_user() -> dict[str, object]:

@@ -122,7 +122,11 @@ def read_change(session: Session) -> KeyChange | None:
     try:
         return KeyChange.from_json(loads_strict(content, max_bytes=MAX_EVENT_BYTES))
     except (DataError, KeyError, TypeError) as error:
-        raise IntegrityError(f"{path}: not a change of keys: {error}", code="key.change") from error
+        raise IntegrityError(
+            f"{path}: not a change of keys: {error}",
+            code="key.change",
+            hint="restore keys/ from a backup; or remove the file, and run `mbd key rotate`",
+        ) from error
 
 
 def change_path(session: Session) -> Path:

@@ -274,8 +274,8 @@ def _configured(session: Session) -> KeyChange | None:
     history = history_of(session)
     try:
         found = session.issuer_key.public.key_id
-    except MbdError:
-        if issuer_file(session) is None:
+    except MbdError as error:
+        if issuer_file(session) is None or error.code not in ("key.not_found", "key.invalid"):
             raise
         return None  # a file that is lost or damaged is replaced, and what is left of it kept
     if found != history.issuer:
@@ -305,6 +305,7 @@ def _new_key(
 ) -> KeyChange:
     """A fresh key in a file of its own; nothing was decided about it yet."""
     if encrypt is None:
+        encrypt = is_encrypted(session.log_key)
         with suppress(MbdError):
             encrypt = is_encrypted(session.issuer_key)
     path = key_folder(session) / NEXT_FILE

@@ -7,6 +7,7 @@ import time
 import psycopg
 import pytest
 from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
 
 from mbd.database import postgres, tables
 from mbd.database.engine import Database
@@ -178,6 +179,17 @@ def test_what_a_server_says_becomes_our_error(database, state, kind, code):
     assert refused.value.code == code
     with pytest.raises(psycopg.Error), server_errors("here"):
         raise psycopg.errors.UniqueViolation
+
+
+def test_values_are_in_no_message(database):
+    def twice():
+        with database.transaction() as connection:
+            for _ in range(2):
+                connection.execute(insert(tables.pointer).values(name="model", value=SECRET))
+
+    with pytest.raises(IntegrityError) as refused:  # a defect of ours, and printed as one
+        twice()
+    assert "forty-two" not in str(refused.value)
 
 
 def test_two_writers_in_each_other_s_way_are_told_to_try_again(database, place, monkeypatch):

@@ -13,6 +13,7 @@ from mbd.signing.keys import SigningKey, generate_key, load_key
 from mbd.verify.trust import load_trust
 from tests.conftest import SERVICE, STATE
 from tests.workflows.children import KILLED, child_mbd, die_after, die_before, full_from, table_of
+from tests.workflows.conftest import Spread
 from tests.workspaces import Ran, TrainedWorkspace, must_run, run_mbd
 
 CHANGE = "mbd.workflows.key_change"
@@ -63,8 +64,8 @@ def codes(root: Path) -> dict[str, str]:
     return {one["code"]: one["severity"] for one in found if one["code"].startswith("key.")}
 
 
-def encrypt_keys(root: Path) -> None:
-    for name in ("issuer.pem", "log.pem"):
+def encrypt_keys(root: Path, *names: str) -> None:
+    for name in names or ("issuer.pem", "log.pem"):
         path = root / "keys" / name
         key = load_key(path)
         assert isinstance(key, SigningKey)
@@ -251,6 +252,27 @@ def test_an_open_request_is_signed_with_the_key_that_is_current(
     assert keys(root)["current"][:16] in signed
 
 
+def test_of_a_batch_what_was_signed_is_logged_before_and_the_rest_is_signed_anew(
+    spread: Spread, tmp_path: Path
+) -> None:
+    root, users = spread.workspace.root, (spread.users[0], spread.users[2])  # of two buckets
+    rows = tmp_path / "requests.csv"
+    rows.write_text("user,modality\n" + "".join(f"{user},audio\n" for user in users))
+    death = partial(die_before, "mbd.workflows.papers.PAPERS", "signed")
+    assert child_mbd(root, "revoke", "--batch", str(rows), prelude=death).code == KILLED
+    (root / "keys" / "issuer.pem").unlink()
+
+    must_run(root, "key", "rotate")
+    must_run(root, "resume")
+
+    kinds = [one["type"] for one in entries(root)]
+    assert kinds.count("certificate") == 2
+    first, last = kinds.index("certificate"), len(kinds) - kinds[::-1].index("certificate") - 1
+    assert first < kinds.index("key-retire") < last
+    bundles = sorted((root / "certs").iterdir())
+    assert [verdict(root, str(one)) for one in bundles] == [(0, "ok")] * 2
+
+
 def test_encrypted_keys_stop_writers_at_the_door_and_no_reader(
     trained_workspace: TrainedWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,14 +297,15 @@ def test_encrypted_keys_stop_writers_at_the_door_and_no_reader(
     assert b"ENCRYPTED" in (root / "keys" / "issuer.pem").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["issuer.pem", "log.pem"])
 def test_a_reader_without_the_passphrase_neither_finishes_nor_cancels_a_request(
-    trained_workspace: TrainedWorkspace, monkeypatch: pytest.MonkeyPatch
+    trained_workspace: TrainedWorkspace, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     root, (user, *_) = trained_workspace.root, trained_workspace.revocable
     ask = ["revoke", "--user", user, "--modality", "audio"]
     death = partial(die_after, table_of("suppressed"), "received")
     assert child_mbd(root, *ask, prelude=death).code == KILLED
-    encrypt_keys(root)
+    encrypt_keys(root, name)
     attempts = len(entries(root))
 
     for _ in range(3):
@@ -312,6 +335,36 @@ def test_a_workspace_may_begin_with_encrypted_keys_and_a_p256_issuer(
         assert path.stat().st_mode & 0o777 == 0o600
     listed = must_run(tmp_path / SERVICE, "key", "list", "--json").json["keys"]
     assert [one["algorithm"] for one in listed] == ["ecdsa-p256", "ed25519"]
+
+
+def test_a_wrong_passphrase_never_passes_for_a_lost_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key file of other tools has no public half in the clear: it is opened to be known."""
+    monkeypatch.setenv("MBD_KEY_PASSPHRASE", PASSPHRASE)
+    must_run(tmp_path, "init", str(tmp_path / SERVICE))
+    path = tmp_path / SERVICE / "keys" / "issuer.pem"
+    plain = load_key(path)
+    assert isinstance(plain, SigningKey)
+    path.write_bytes(plain.pem(b"another").replace(plain.public.pem.encode(), b""))
+
+    ran = run_mbd(tmp_path / SERVICE, "key", "rotate", "--json")
+
+    assert error_code(ran) == (5, "key.passphrase")
+    assert len(entries(tmp_path / SERVICE)) == 2
+
+
+def test_a_lost_key_is_replaced_by_an_encrypted_one_where_the_others_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MBD_KEY_PASSPHRASE", PASSPHRASE)
+    must_run(tmp_path, "init", str(tmp_path / SERVICE), "--encrypt-keys")
+    path = tmp_path / SERVICE / "keys" / "issuer.pem"
+    path.unlink()
+
+    must_run(tmp_path / SERVICE, "key", "rotate")
+
+    assert b"ENCRYPTED" in path.read_bytes()
 
 
 def test_only_public_halves_are_exported(fresh: Path) -> None:
