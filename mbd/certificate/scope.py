@@ -63,6 +63,11 @@ OUT_OF_SCOPE: Mapping[str, Mapping[str, str]] = {
         "declared": "it goes with the channel only where the data set declares that it is derived",
     },
     "backups and file-system snapshots": {
+        "elsewhere": (
+            "copies made with `mbd backup` or otherwise: this program does not know where they "
+            "are; `mbd restore` does not bring the channel back"
+        ),
+        # In certificates that earlier versions issued.
         "outside": "made outside this program, which cannot reach them",
     },
     "storage below the file system": {

@@ -101,7 +101,9 @@ def revoke(
     assert user is not None, "checked above"
     request = RevocationRequest(subject=user, modalities=modalities, request_id=request_id)
     if dry_run:
-        with session_here(ctx, write=False) as session:
+        from mbd.workflows.opening import open_to_look
+
+        with open_to_look(open_here(ctx), note=note) as session:
             preview = preview_revocation(session, request, terms)
         emit("revoke", _preview_payload(preview), as_json, _preview_text(preview))
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mbd.cli.context import session_here
+from mbd.cli.context import open_here, session_here
 from mbd.cli.output import emit, note, progress, table
 from mbd.errors import MbdError
 
@@ -27,10 +27,12 @@ def revoke_batch(
 ) -> int:
     """Carry out the requests of a file, print what became of each; the exit code."""
     from mbd.workflows.batch_file import read_batch
+    from mbd.workflows.opening import open_to_look
     from mbd.workflows.revoke import preview_many, revoke_many
 
     lines = read_batch(path)
-    with session_here(ctx, write=not dry_run) as session, progress("revoking") as report:
+    opened = open_to_look(open_here(ctx), note=note) if dry_run else session_here(ctx, write=True)
+    with opened as session, progress("revoking") as report:
         wanted = [line.request for line in lines if not isinstance(line.request, MbdError)]
         if dry_run:
             answers = preview_many(session, wanted, terms)

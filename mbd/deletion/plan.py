@@ -151,7 +151,7 @@ def _refuse_tainted(
         "it cannot be subtracted",
         code="refused.tainted",
         field=", ".join(block.name for block in tainted),
-        hint="ways on: `--method retrain`, which makes it again without this data; train a new "
-        "model with --core none and declared ranges, so that only heads learn; or stop serving "
-        f"{names}",
+        hint="ways on: `--method retrain`, which makes it again without this data; stop serving "
+        f"{names}; or another workspace whose import spec declares ranges and names neither a "
+        "foundation nor a calibration cohort, where only heads learn",
     )

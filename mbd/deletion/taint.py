@@ -8,8 +8,8 @@ What digests can show: that every file has a declared origin; that a block which
 replaced is not the old one bit for bit; that all others are; that a training ran again and
 was announced again. What they cannot show: that a declaration is complete (tests perturb a
 person's data and look at every released number), that a replaced head is the optimum of its
-state (`mbd.deletion.check`), or that the training which ran again left the data out (it is
-reproducible: whoever holds the retained data can repeat it).
+state (`mbd.deletion.check`), or that the training which ran again left the data out: that is
+asked of the records it was given and of the rows it made, before a release is recorded.
 """
 
 from __future__ import annotations
@@ -130,9 +130,10 @@ def check_taint(before: ModelFacts, after: ModelFacts, removals: Sequence[Remova
       the same bits by coincidence could not be told from a head that was left alone. A head
       that is released with new noise is another file even if no row left it.
     - What no plan replaces is the same bit for bit.
-    - Retraining is proven by a new training, announced by a later policy entry. Other bits
-      are demanded only where rows leave a head: a scaler or a core that is computed again
-      without data that made no difference is rightly the same.
+    - Retraining shows in a new training, announced by a later policy entry. Other bits are
+      demanded only where rows leave a head: nothing here says what a scaler or a core was
+      computed from, and one that is computed again without data that made no difference (a
+      test record) is rightly the same. That the data was left out is not shown here.
 
     Args:
         before: The model and state that the requests found.

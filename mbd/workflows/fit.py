@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mbd.canonical.json import dumps, loads_strict
+from mbd.data.items import items_root
 from mbd.data.prepared import Bucket, PreparedStore
-from mbd.data.records import Records
+from mbd.data.records import Records, Suppressions
 from mbd.data.store import Store
 from mbd.errors import MbdError
 from mbd.head.state import HeadState
@@ -43,6 +44,8 @@ class Fitted:
     design: Design
     states: Mapping[str, HeadState]
     policy_entry: int
+    learned_from: str
+    """Root (hex) of the items of the records that the design was given, see `items_root`."""
 
     @property
     def policy(self) -> Policy:
@@ -81,8 +84,9 @@ def fit(
         RefusedError, UsageError: Nothing can be trained; nothing was written.
     """
     store = session.store()
+    records = usable(session, store)
     design = design_model(
-        usable(session, store),
+        records,
         store.schema,
         recipe,
         training_id=training_id,
@@ -92,14 +96,21 @@ def fit(
     )
     policy_entry = _announce(session, design.policy)
     note("preparing rows and summing the state")
-    return Fitted(design, _build_state(session, store, design, progress), policy_entry)
+    states = _build_state(session, store, design, progress)
+    return Fitted(design, states, policy_entry, items_root(records))
 
 
 def training_rows(
     session: Session, store: Store, design: Design, progress: Progress
 ) -> Iterator[tuple[int, Bucket]]:
     """The integer rows of everything that the heads may learn from, made bucket by bucket."""
-    suppressed = session.suppressions
+    return rows_without(session.suppressions, store, design, progress)
+
+
+def rows_without(
+    suppressed: Suppressions, store: Store, design: Design, progress: Progress
+) -> Iterator[tuple[int, Bucket]]:
+    """The same, without what somebody says is off."""
     for bucket in store.buckets():
         progress(bucket, len(store.buckets()))
         records = store.read_bucket(bucket).unsuppressed(suppressed)

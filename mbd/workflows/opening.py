@@ -64,6 +64,19 @@ def open_session(
 
 
 @contextmanager
+def open_to_look(workspace: Workspace, *, note: Note = lambda text: None) -> Iterator[Session]:
+    """Open a workspace for a dry run: what was interrupted stays so, and is mentioned.
+
+    Raises:
+        IntegrityError: The ledger is older than what was signed.
+    """
+    with open_session(workspace, finish=False, note=note) as session:
+        if interrupted(session) or unsettled(session):
+            note("something was interrupted, and is finished first: `mbd resume` does that")
+        yield session
+
+
+@contextmanager
 def _open_to_write(session: Session, finish: bool, note: Note) -> Iterator[None]:
     with exclusive(session.workspace.lock_file):
         _restore_first(session, note)

@@ -13,9 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mbd.canonical.times import timestamp
+from mbd.canonical.ulid import ulid_time
+from mbd.database.batches import Batches
+from mbd.database.suppressions import Suppressions
 from mbd.deletion.exact import exact_update
 from mbd.errors import DataError, RefusedError, UsageError
 from mbd.head.state import digest_of_heads
+from mbd.workflows.batch import detail_of
 from mbd.workflows.design import check_design, design_model
 from mbd.workflows.fit import (
     Fitted,
@@ -24,7 +29,7 @@ from mbd.workflows.fit import (
     fit,
     last_duration,
     record_duration,
-    training_rows,
+    rows_without,
     usable,
     write_fitted,
 )
@@ -52,6 +57,8 @@ class Retrained:
     """Ledger entry of the new policy."""
     selected: tuple[str, ...]
     """All heads."""
+    learned_from: str
+    """Root (hex) of the items of the records that it was given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +119,7 @@ def stage_retraining(
         state_pointer=state.to_pointer(),
         policy_entry=fitted.policy_entry,
         selected=tuple(sorted(fitted.policy.heads)),
+        learned_from=fitted.learned_from,
     )
 
 
@@ -158,30 +166,69 @@ def check_training(
 
     This is what a certificate of a retraining says can be repeated: with the same build and
     on the same machine nothing is found, unless the records changed since. Nothing is written.
+    What waits for a retraining counts as the model in force found it.
 
     Returns:
         What differs, in words.
 
     Raises:
-        RefusedError: The model has no recipe, or nothing can be trained on what is held.
+        RefusedError: The model has no recipe, nothing can be trained on what is held, or it
+            cannot be told whether the model was trained before or after a request that waits.
     """
     current, store = session.model().policy, session.store()
+    off = _Off(session.suppressions, _seen_though_queued(session, current.training_id))
     with _refusals():
         design = design_model(
-            usable(session, store),
+            store.read(suppressions=off).sorted(),
             store.schema,
             recipe_of(current),
             training_id=current.training_id,
             note=note,
             progress=progress,
         )
-    rows = (found for _, found in training_rows(session, store, design, progress))
+    rows = (found for _, found in rows_without(off, store, design, progress))
     states = sum_rows(design.policy, rows)
     digest = digest_of_heads({name: state.digest() for name, state in states.items()})
     return (
         *(["core, scaling or choices differ"] if design.policy.digest != current.digest else []),
         *(["the state differs"] if digest != session.state().digest else []),
     )
+
+
+@dataclass(frozen=True)
+class _Off:
+    """What was off when a model was trained: what is off now, less what was revoked since."""
+
+    suppressed: Suppressions
+    since: Collection[tuple[str, str]]
+
+    def blocks(self, subject: str, modality: str) -> bool:
+        """Whether the training did not see `modality` of `subject`."""
+        return (subject, modality) not in self.since and self.suppressed.blocks(subject, modality)
+
+
+def _seen_though_queued(session: Session, training_id: str) -> set[tuple[str, str]]:
+    """Channels that wait for a retraining, and that a training saw: they were asked for later.
+
+    Raises:
+        RefusedError: Which was first cannot be told.
+    """
+    trained_at, seen = timestamp(ulid_time(training_id)), set()
+    with session.database.read() as connection:
+        batches = Batches(connection)
+        members = [one for name in batches.open(queued=True) for one in batches.get(name).members]
+    for member in members:
+        detail = detail_of(member)
+        if member.received_at == trained_at:
+            raise RefusedError(
+                f"request {member.request_id} waits for a retraining, and was made within a "
+                "second of the last one: which of them was first cannot be told",
+                code="request.queued",
+                hint="`mbd resume` carries out what waits; check again then",
+            )
+        if member.received_at > trained_at:
+            seen |= {(detail["subject"], name) for name in detail["modalities"]}
+    return seen
 
 
 def recipe_of(policy: Policy) -> Recipe:

@@ -210,6 +210,7 @@ def preview_many(
     terms = terms or Terms()
     rows, fresh = _sorted_out(session, requests, terms)
     answers = Resolver(session, terms.method).resolve_all([request for _, _, request in fresh])
+    _check_retrainable(session, terms, [one for one in answers if isinstance(one, Resolved)])
     for (number, _, request), answer in zip(fresh, answers, strict=True):
         error = answer if isinstance(answer, MbdError) else None
         rows[number] = _row(request, request.request_id, error=error)
@@ -389,7 +390,12 @@ def _begin(
 def _check_ready(session: Session, terms: Terms, found: Sequence[Resolved]) -> None:
     """Refuse what could not be finished, while nothing is recorded."""
     check_ready(session, sorted({head for one in found for head in one.plan.selected}))
-    if terms.method == "retrain":
+    _check_retrainable(session, terms, found)
+
+
+def _check_retrainable(session: Session, terms: Terms, found: Sequence[Resolved]) -> None:
+    """Refuse a retraining that would have nothing to learn from; nothing is written."""
+    if found and terms.method == "retrain":
         from mbd.workflows.retrain import check_retrainable  # imports torch: seconds
 
         check_retrainable(session, [(one.subject, one.modalities) for one in found])

@@ -27,6 +27,7 @@ from mbd.ledger.entry import unsigned_entry
 from mbd.signing.commitment import commit, new_salt
 from mbd.workflows.batch import Report, by_bucket, detail_of, erasure_path, staging_folder
 from mbd.workflows.current import CurrentModel
+from mbd.workflows.left_out import check_left_out
 from mbd.workflows.plans import RowCounts, count_rows, model_facts, plan_request, removed_rows
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot
@@ -44,8 +45,9 @@ def stage(session: Session, batch: Batch, report: Report) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
     _refuse_in_service(session, batch)
     planned = _plan(session, batch, model, prepared, report)
+    learned_from: str | None = None
     if batch.detail["method"] == "retrain":
-        release = _retrained(session, batch, report)
+        release, learned_from = _retrained(session, batch, report)
     else:
         release = _subtracted(session, batch, prepared, planned.removals)
     with session.database.read() as connection:
@@ -53,6 +55,14 @@ def stage(session: Session, batch: Batch, report: Report) -> None:
     after = _facts_after(session, release, policy_entry)
     before = model_facts(model, state, policy_entry)
     check_taint(before, after, list(planned.removals.values()))
+    if learned_from is not None:
+        check_left_out(
+            store,
+            session.suppressions,
+            batch.members,
+            prepared=session.prepared(batch.detail["trainingAfter"]),
+            learned_from=learned_from,
+        )
     outcome = {
         "release": release.to_json(),
         "modelBefore": model.snapshot.to_pointer(),
@@ -173,8 +183,8 @@ def _count_attempt(session: Session, batch: Batch, origins: Mapping[str, str]) -
         session.log.append(connection, entry, body)
 
 
-def _retrained(session: Session, batch: Batch, report: Report) -> StagedRelease:
-    """Every block anew, from what is held and not suppressed."""
+def _retrained(session: Session, batch: Batch, report: Report) -> tuple[StagedRelease, str]:
+    """Every block anew, from what is held and not suppressed; the root of what was used."""
     from mbd.workflows.retrain import stage_retraining  # imports torch, which takes seconds
 
     found = stage_retraining(
@@ -185,11 +195,12 @@ def _retrained(session: Session, batch: Batch, report: Report) -> StagedRelease:
         state_id=batch.detail["stateAfter"],
         note=report.note,
     )
-    return StagedRelease(
+    release = StagedRelease(
         model_pointer=found.model_pointer,
         state_pointer=found.state_pointer,
         policy_entry=found.policy_entry,
     )
+    return release, found.learned_from
 
 
 def _facts_after(session: Session, release: StagedRelease, policy_entry: int) -> ModelFacts:

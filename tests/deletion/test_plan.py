@@ -66,7 +66,7 @@ def test_a_subject_that_a_frozen_block_learned_from_is_refused_with_ways_on(coho
     assert refusal.value.exit_code == 5
     assert "core" in str(refusal.value)
     assert "--method retrain" in (refusal.value.hint or "")
-    assert "--core none" in (refusal.value.hint or "")
+    assert "neither a foundation nor a calibration cohort" in (refusal.value.hint or "")
 
 
 @pytest.mark.parametrize("cohort", COHORTS)

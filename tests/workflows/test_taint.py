@@ -26,6 +26,7 @@ from mbd.data.cohorts import CohortRules
 from mbd.data.prepared import PreparedRows
 from mbd.data.records import Records
 from mbd.data.schema import DatasetSchema
+from mbd.data.store import Store
 from mbd.data.synthetic import synthesise
 from mbd.deletion.exact import exact_update
 from mbd.deletion.plan import plan
@@ -583,6 +584,7 @@ def test_a_retraining_that_did_not_happen_gets_no_certificate(
             state_pointer=session.state().to_pointer(),
             policy_entry=99,
             selected=tuple(session.model().policy.heads),
+            learned_from="",
         )
 
     monkeypatch.setattr("mbd.workflows.retrain.stage_retraining", idle)
@@ -592,3 +594,52 @@ def test_a_retraining_that_did_not_happen_gets_no_certificate(
 
     assert (ran.code, ran.json["error"]["code"]) == (1, "taint.untouched")
     assert not list((trained_workspace.root / "certs").iterdir())
+
+
+def everybody(session: Session, store: Store) -> Records:
+    """What a training would learn from that forgets to leave anything out."""
+    return store.read().sorted()
+
+
+def rows_of_everybody(
+    session: Session, store: Store, design: Design, progress: Any
+) -> Iterator[tuple[int, Any]]:
+    for bucket in store.buckets():
+        learned = learning_rows(design.policy, store.read_bucket(bucket))
+        yield bucket, prepare(design.extractor, design.policy, learned)
+
+
+FORGETFUL = {"usable": everybody, "training_rows": rows_of_everybody}
+
+
+@pytest.mark.parametrize(
+    ("core", "forgets", "block"),
+    [
+        ("none", ["usable"], "policy"),
+        ("none", ["training_rows"], "audio"),
+        ("trained", ["usable", "training_rows"], "policy"),
+    ],
+    ids=["design", "rows", "design and rows under a core"],
+)
+def test_a_retraining_that_leaves_nothing_out_gets_no_certificate(
+    trained_workspace: TrainedWorkspace, core: str, forgets: list[str], block: str
+) -> None:
+    """Every check of ids and digests passes: what was learned from is what gives it away."""
+    root = trained_workspace.root
+    if core == "trained":
+        small = ("core.epochs=1", "core.hidden=4", "core.activations=4", "heads.width=160")
+        must_run(root, "train", "--core", core, *(word for one in small for word in ("--set", one)))
+    before = trained_workspace.session().find_model()
+    request = ("--user", trained_workspace.foundation[0], "--modality", "audio")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in forgets:
+            patch.setattr(f"mbd.workflows.fit.{name}", FORGETFUL[name])
+        ran = run_mbd(root, "revoke", *request, "--method", "retrain", "--json")
+
+    assert (ran.code, ran.json["error"]["code"]) == (1, "taint.untouched")
+    assert ran.json["error"]["field"] == block
+    assert "did not leave the data out" in ran.json["error"]["message"]
+    assert not list((root / "certs").iterdir())
+    assert trained_workspace.session().find_model() == before
+    assert len(must_run(root, "resume", "--json").json["finished"]) == 1, "honestly, it goes on"
