@@ -161,11 +161,16 @@ def test_a_forgotten_key_is_in_no_file(tmp_path, vault):
         assert gone not in path.read_bytes()
 
 
+def _append_and_fail(sealing, certificate_id):
+    with sealing.database.transaction() as connection:
+        sealing.append(connection, *certificate(certificate_id, ["vision"]))
+        raise RuntimeError
+
+
 def test_an_append_that_never_committed_leaves_no_obstacle(sealing, vault):
     """The key of the entry that was not appended is replaced by the next one's."""
-    with pytest.raises(RuntimeError), sealing.database.transaction() as connection:
-        sealing.append(connection, *certificate(SECOND, ["vision"]))
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        _append_and_fail(sealing, SECOND)
     lost = vault.secrets.body_keys(3, 3)[3]
     append(sealing, *certificate(SECOND, ["vision"]))
     sealing.publish()
