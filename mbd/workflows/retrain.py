@@ -17,13 +17,11 @@ from mbd.canonical.times import timestamp
 from mbd.canonical.ulid import ulid_time
 from mbd.database.batches import Batches
 from mbd.database.suppressions import Suppressions
-from mbd.deletion.exact import exact_update
 from mbd.errors import DataError, RefusedError, UsageError
 from mbd.head.state import digest_of_heads
 from mbd.workflows.batch import detail_of
 from mbd.workflows.design import check_design, design_model
 from mbd.workflows.fit import (
-    Fitted,
     Note,
     Progress,
     fit,
@@ -35,8 +33,9 @@ from mbd.workflows.fit import (
 )
 from mbd.workflows.policy import Policy
 from mbd.workflows.recipe import Recipe
+from mbd.workflows.release import release_exactly
 from mbd.workflows.session import Session
-from mbd.workflows.snapshots import ReleasedHead, write_state
+from mbd.workflows.snapshots import write_state
 from mbd.workflows.sums import sum_rows
 from mbd.workspace.files import storage_errors
 
@@ -111,7 +110,7 @@ def stage_retraining(
     )
     note("solving the heads from the state alone")
     state = write_state(session.workspace.state, state_id, fitted.states)
-    model = write_fitted(session, fitted, model_id, _exact_heads(fitted))
+    model = write_fitted(session, fitted, model_id, release_exactly(fitted.policy, fitted.states))
     if not repeated:
         record_duration(session, time.perf_counter() - started)
     return Retrained(
@@ -244,15 +243,6 @@ def recipe_of(policy: Policy) -> Recipe:
             hint="train it anew with `mbd train`, then revoke",
         )
     return policy.recipe
-
-
-def _exact_heads(fitted: Fitted) -> dict[str, ReleasedHead]:
-    found = {}
-    for name, head in sorted(fitted.policy.heads.items()):
-        constants = head.constants
-        weights = exact_update(fitted.states[name], constants.scale, constants.grid)
-        found[name] = ReleasedHead(weights, 0)
-    return found
 
 
 def _choices(recipe: Recipe) -> tuple[str, ...]:
