@@ -55,7 +55,7 @@ REQUESTS = [
     ("revoke --user U --modality audio --modality smell", 4, "modality", "smell"),
     ("revoke --user R --modality text --modality audio", 6, "--modality", "certificate CERT"),
     ("revoke --user U --modality audio --cancel x", 2, "mbd revoke", "--batch"),
-    ("revoke --cancel nothing", 4, None, "nothing"),
+    ("revoke --cancel nothing", 4, "--cancel", "nothing"),
     ("revoke --batch nothing.csv", 4, "--batch", "no such file"),
     ("revoke --batch mbd.toml", 2, "--batch", ".jsonl"),
     ("revoke --batch nothing.csv --user U", 2, "mbd revoke", "--batch"),
@@ -122,7 +122,7 @@ def test_a_foundation_subject_is_told_the_ways_on(service: Service) -> None:
     ran = run_mbd(service.root, "revoke", "--user", service.foundation[0], "--modality", "audio")
     assert ran.code == 5
     assert not ran.out
-    for way in ("--method retrain", "--core none", "stop serving audio"):
+    for way in ("--method retrain", "stop serving audio", "neither a foundation nor"):
         assert way in ran.err
 
 
