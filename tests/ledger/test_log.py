@@ -269,17 +269,19 @@ def test_a_database_that_went_back_is_refused_with_what_to_do(log):
     assert report_on(log).ok
 
 
-def append_many(place, memory, count, often):
+def append_many(place, memory, count, often, together):
     log = Log(Database.open(place), signer(), memory)
-    for number in range(count):
-        append(log, *note_entry(number))
-        if number % often == 0:
+    for first in range(0, count, together):
+        numbers = range(first, first + together)
+        with log.database.transaction() as connection:
+            log.append_all(connection, [(*note_entry(number), Labels()) for number in numbers])
+        if first % often == 0:
             log.publish()
 
 
-def two_processes(log, place, count, often):
-    """Two processes append so many entries each; then everything must hold."""
-    arguments = (place, log.memory.path, count, often)
+def two_processes(log, place, count, often, together=1):
+    """Two processes append so many entries each, some in one transaction; everything must hold."""
+    arguments = (place, log.memory.path, count, often, together)
     log.database.engine.dispose()
     children = [FORK.Process(target=append_many, args=arguments) for _ in range(2)]
     for child in children:
@@ -315,7 +317,7 @@ def test_two_processes_append_and_publish_without_gap_or_fork(log, place):
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_two_processes_append_ten_thousand_entries_each(log, place):
-    two_processes(log, place, count=10_000, often=100)
+    two_processes(log, place, count=10_000, often=100, together=10)
     every_proof_holds(log)
 
 
