@@ -67,8 +67,6 @@ OUT_OF_SCOPE: Mapping[str, Mapping[str, str]] = {
             "copies made with `mbd backup` or otherwise: this program does not know where they "
             "are; `mbd restore` does not bring the channel back"
         ),
-        # In certificates that earlier versions issued.
-        "outside": "made outside this program, which cannot reach them",
     },
     "storage below the file system": {
         "below": "journals and worn flash blocks may keep old bytes",
