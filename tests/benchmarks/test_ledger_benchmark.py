@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "ledger.py"
-
-
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+from tests.benchmarks.scripts import run_benchmark
 
 
 def test_a_quick_run_measures_both_databases_or_says_why_not() -> None:
-    done = _run("--quick", "--json")
+    done = run_benchmark("ledger", "--quick", "--json")
 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -35,7 +22,7 @@ def test_a_quick_run_measures_both_databases_or_says_why_not() -> None:
 
 
 def test_the_table_names_what_was_wanted() -> None:
-    done = _run("--entries", "60", "--entries", "20", "--quick")
+    done = run_benchmark("ledger", "--entries", "60", "--entries", "20", "--quick")
 
     assert done.returncode == 0, done.stderr
     assert "20 entries  60 entries" in done.stdout
@@ -43,4 +30,4 @@ def test_the_table_names_what_was_wanted() -> None:
 
 
 def test_a_log_of_one_is_refused() -> None:
-    assert _run("--entries", "1").returncode == 2
+    assert run_benchmark("ledger", "--entries", "1").returncode == 2

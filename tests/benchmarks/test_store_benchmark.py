@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "store.py"
-
-
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+from tests.benchmarks.scripts import run_benchmark
 
 
 def test_a_quick_run_measures_every_step_and_an_erasure_rewrites_two_files() -> None:
-    done = _run("--quick", "--json")
+    done = run_benchmark("store", "--quick", "--json")
 
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -47,7 +34,7 @@ def test_a_quick_run_measures_every_step_and_an_erasure_rewrites_two_files() -> 
 
 
 def test_a_size_without_five_people_is_refused() -> None:
-    done = _run("--records", "99")
+    done = run_benchmark("store", "--records", "99")
 
     assert done.returncode == 2
     assert "--records" in done.stderr

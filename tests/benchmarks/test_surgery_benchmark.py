@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "surgery.py"
-
-
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+from tests.benchmarks.scripts import run_benchmark
 
 
 def test_a_quick_run_measures_every_way_and_only_whole_solutions_are_accepted() -> None:
-    done = _run("--quick", "--json")
+    done = run_benchmark("surgery", "--quick", "--json")
 
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -46,7 +33,7 @@ def test_a_quick_run_measures_every_way_and_only_whole_solutions_are_accepted() 
 
 
 def test_more_subjects_than_there_are_is_refused() -> None:
-    done = _run("--quick", "--subjects", "40")
+    done = run_benchmark("surgery", "--quick", "--subjects", "40")
 
     assert done.returncode == 2
     assert "--subjects" in done.stderr
