@@ -50,7 +50,7 @@ def files_of(root: Path) -> dict[str, bytes]:
     ("size", "stage"),
     [
         pytest.param(1, "completed", id="not even begun"),
-        pytest.param(32, "suppressed", id="ledger", marks=pytest.mark.slow),
+        pytest.param(56, "suppressed", id="ledger", marks=pytest.mark.slow),
         pytest.param(100, "suppressed", id="state"),
         pytest.param(400, "activated", id="records"),
     ],
