@@ -71,7 +71,7 @@ def _cancel(session: Session, batch: Batch, request_ids: list[str]) -> None:
     now = datetime.now(UTC)
     with session.database.transaction() as connection:
         _return(session, connection, batch)
-        _erase_policy(connection, batch)
+        erased = _erase_policy(connection, batch)
         for request_id in request_ids:
             suppressions.remove_of(connection, request_id)
             body = dumps({"request": commit(new_salt(), "request", request_id)})
@@ -80,16 +80,21 @@ def _cancel(session: Session, batch: Batch, request_ids: list[str]) -> None:
     session.log.publish()
     for folder in staged_folders(session, batch):
         remove_folder(folder)
-    session.database.purge()
+    session.database.purge(bodies=erased)
 
 
-def _erase_policy(connection: Connection, batch: Batch) -> None:
-    """A policy that was announced and is given up shows, beside the old one, who was left out."""
+def _erase_policy(connection: Connection, batch: Batch) -> bool:
+    """A policy that was announced and is given up shows, beside the old one, who was left out.
+
+    Returns:
+        Whether there was one, whose body is erased now.
+    """
     if "release" not in batch.detail:
-        return
+        return False
     announced = StagedRelease.from_json(batch.detail["release"]).policy_entry
     if announced is not None:
         erase_body(connection, announced)
+    return announced is not None
 
 
 def learned_without(session: Session, known: Request) -> bool:

@@ -19,6 +19,7 @@ from mbd.data.records import Records, Suppressions
 from mbd.data.store import Store
 from mbd.errors import MbdError
 from mbd.head.state import HeadState
+from mbd.ledger.bodies import has_body
 from mbd.ledger.entry import parse_entry, unsigned_entry
 from mbd.ledger.queries import list_entries
 from mbd.model.snapshot import save_core
@@ -94,7 +95,7 @@ def fit(
         note=note,
         progress=progress,
     )
-    policy_entry = _announce(session, design.policy)
+    policy_entry = announce(session, design.policy)
     note("preparing rows and summing the state")
     states = _build_state(session, store, design, progress)
     return Fitted(design, states, policy_entry, items_root(records))
@@ -147,13 +148,20 @@ def last_duration(session: Session) -> float | None:
         return None  # an estimate is all that hangs on it
 
 
-def _announce(session: Session, policy: Policy) -> int:
-    """Log the policy before any state is built; its entry's index. Once, also if repeated."""
+def announce(session: Session, policy: Policy) -> int:
+    """Log the policy before any state is built; its entry's index.
+
+    Once, also if repeated; anew if its body was erased when an earlier attempt was given up.
+    """
     body = policy.to_bytes()
     with session.database.transaction() as connection:
         entries = list_entries(connection)
         known = [one for one in entries if one.type == "policy"]
-        same = [one.index for one in known if parse_entry(one.leaf).digest == policy.digest]
+        same = [
+            one.index
+            for one in known
+            if parse_entry(one.leaf).digest == policy.digest and has_body(connection, one.index)
+        ]
         index = (
             same[0]
             if same

@@ -253,8 +253,7 @@ def preview_revocation(
         ),
         stores=(
             "records",
-            *(("prepared rows",) if decided.selected else ()),
-            *(("state", "model") if decided.selected else ()),
+            *(("prepared rows", "state", "model") if decided.selected else ()),
         ),
         expected_noise=0.0 if exact else model.policy.noise_of(decided.selected),
         choices=choices,

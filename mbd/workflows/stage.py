@@ -41,7 +41,7 @@ def stage(session: Session, batch: Batch, report: Report) -> None:
     model, state, store = session.model(), session.state(), session.store()
     prepared = session.prepared(model.policy.training_id)
     folder = staging_folder(session, batch.batch_id)
-    with storage_errors(folder):  # what a killed staging left there is replaced or, trained on
+    with storage_errors(folder):  # a killed one's lists are replaced, its checkpoints taken up
         folder.mkdir(mode=0o700, exist_ok=True)
     _refuse_in_service(session, batch)
     planned = _plan(session, batch, model, prepared, report)

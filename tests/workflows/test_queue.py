@@ -7,7 +7,9 @@ from collections import Counter
 import pytest
 
 from mbd.errors import RefusedError
+from mbd.ledger.bodies import erase_body, has_body
 from mbd.workflows import retrain
+from mbd.workflows.fit import announce
 from tests.workspaces import TrainedWorkspace, must_run, run_mbd
 
 RETRAIN = ["--modality", "audio", "--method", "retrain"]
@@ -87,3 +89,20 @@ def test_waiting_needs_a_retraining_to_wait_for(trained_workspace: TrainedWorksp
         trained_workspace.root, "revoke", "--user", user, "--modality", "audio", "--queue"
     )
     assert refused.code == 2
+
+
+def test_a_policy_is_announced_once_and_anew_if_its_body_was_erased(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    session = trained_workspace.session()
+    policy = session.model().policy
+    first = announce(session, policy)
+    assert announce(session, policy) == first
+    with session.database.transaction() as connection:
+        erase_body(connection, first)
+
+    again = announce(session, policy)
+
+    assert again > first
+    with session.database.read() as connection:
+        assert has_body(connection, again)
