@@ -226,8 +226,8 @@ FIT, RETRAIN, RUN = "mbd.workflows.fit", "mbd.workflows.retrain", "mbd.training.
 KILLS = [
     dies("first core", partial(die_after, RUN, "save"), slow=False),
     dies("second core", partial(die_after, RUN, "save", call=3)),
-    dies("not announced", partial(die_before, FIT, "_announce")),
-    dies("announced", partial(die_after, FIT, "_announce")),
+    dies("not announced", partial(die_before, FIT, "announce")),
+    dies("announced", partial(die_after, FIT, "announce")),
     dies("rows", partial(die_before, "mbd.data.buckets.BucketFolder", "commit")),
     dies("no state", partial(die_before, RETRAIN, "write_state")),
     dies("state", partial(die_before, FIT, "write_model")),
