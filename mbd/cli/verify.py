@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ import click
 from mbd.canonical.text import printable
 from mbd.certificate.bundle import MAX_BUNDLE_BYTES
 from mbd.certificate.receipt import MAX_RECEIPT_BYTES
-from mbd.cli.context import open_here
-from mbd.cli.output import emit, json_option, note
-from mbd.errors import MbdError, UsageError
-from mbd.verify import LEVELS, TrustPolicy, load_trust, verify_bundle, worst
+from mbd.cli.output import emit, json_option
+from mbd.cli.trust_source import TrustSource, find_trust
+from mbd.errors import UsageError
+from mbd.verify import LEVELS, verify_bundle, worst
 from mbd.verify.reading import read_regular
 
 _HELP = """Check deletion certificates, offline.
@@ -69,7 +67,7 @@ def verify(
 ) -> None:
     level = next((name for name in LEVELS if require and name == require.upper()), None)
     paths = _expand(files)
-    source = _find_trust(ctx, trust)
+    source = find_trust(ctx, trust)
     policy = source.load()
     opening = read_regular(receipt, MAX_RECEIPT_BYTES) if receipt else None
     contents = [read_regular(path, MAX_BUNDLE_BYTES) for path in paths]
@@ -84,60 +82,6 @@ def verify(
     blocks = [f"{_title(name)}\n{r.summary()}" for name, r in zip(names, reports, strict=True)]
     emit("verify", _payload(named, exit_code, source), as_json, "\n\n".join(blocks))
     ctx.exit(exit_code)
-
-
-@dataclass(frozen=True)
-class _TrustSource:
-    """Where trust comes from, if from anywhere."""
-
-    path: Path | None
-    named: bool = False
-    """Whether it was named, by an option or the environment, and not just found."""
-    own: bool = False
-    """Whether it is the file that the workspace wrote about its own keys."""
-
-    def load(self) -> TrustPolicy | None:
-        """The policy in the file, if there is a file."""
-        return load_trust(self.path) if self.path else None
-
-    def tell(self) -> None:
-        """Say whom the verdict believes; a file that nobody named may be the forger's."""
-        if self.path is None:
-            note("trust: no trust file was named or found")
-            return
-        shown = printable(str(self.path))
-        if self.own:
-            note(
-                f"trust: {shown} is this workspace's own: you are trusting yourself, "
-                "or whoever made this folder"
-            )
-        elif self.named:
-            note(f"trust: {shown}")
-        else:
-            click.echo(
-                f"believing ./{shown}: make sure that it did not come with the certificate",
-                err=True,
-            )
-
-
-def _find_trust(ctx: click.Context, given: Path | None) -> _TrustSource:
-    """--trust, MBD_TRUST, ./trust.toml, then the workspace's own."""
-    own = _own_trust(ctx)
-    from_environment = os.environ.get("MBD_TRUST")
-    named = given or (Path(from_environment) if from_environment else None)
-    local = Path("trust.toml")
-    chosen = named or (local if os.path.lexists(local) else own)
-    same = bool(chosen and own and chosen.resolve() == own.resolve())
-    return _TrustSource(chosen, named=named is not None, own=same)
-
-
-def _own_trust(ctx: click.Context) -> Path | None:
-    """The trust file of the workspace here; verifying needs no workspace, so none is fine."""
-    try:
-        path = open_here(ctx).trust_file
-    except MbdError:
-        return None
-    return path if path.is_file() else None
 
 
 def _expand(patterns: tuple[str, ...]) -> list[Path]:
@@ -159,7 +103,7 @@ def _title(name: str) -> str:
 
 
 def _payload(
-    reports: list[tuple[str, dict[str, Any]]], exit_code: int, source: _TrustSource
+    reports: list[tuple[str, dict[str, Any]]], exit_code: int, source: TrustSource
 ) -> dict[str, Any]:
     """The worst report's fields on top; with several files, all of them under `files`."""
     path, first = next((p, r) for p, r in reports if r["exitCode"] == exit_code)
