@@ -27,7 +27,7 @@ def from_timestamp(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
         exact = timestamp(moment) == text
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # no time, or in UTC before year 1 or after 9999
         raise DataError(f"not a time: {text[:40]!r}", code="time.invalid") from error
     if not exact:
         raise DataError(f"not a time in UTC: {text[:40]!r}", code="time.invalid")
