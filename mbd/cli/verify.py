@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mbd.cli.output import emit, json_option
 from mbd.cli.trust_source import TrustSource, find_trust
 from mbd.errors import UsageError
 from mbd.verify import LEVELS, verify_bundle, worst
+from mbd.verify.case import Case
 from mbd.verify.reading import read_regular
 
 _HELP = """Check deletion certificates, offline.
@@ -54,6 +56,18 @@ Several files: the worst, in the order 70, 1, 3, 9, 0.
     type=click.Path(path_type=Path),
     help="The subject's receipt: open the certificate's commitments.",
 )
+@click.option(
+    "--reproduce",
+    "retained",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Workspace with the retained data: rebuild the state and the heads, and compare.",
+)
+@click.option(
+    "--escrow",
+    type=click.Path(path_type=Path),
+    help="With --reproduce: what opens the commitments, where there is no receipt.",
+)
 @json_option
 @click.pass_context
 def verify(
@@ -63,6 +77,8 @@ def verify(
     require: str | None,
     model_dir: Path | None,
     receipt: Path | None,
+    retained: Path | None,
+    escrow: Path | None,
     as_json: bool,
 ) -> None:
     level = next((name for name in LEVELS if require and name == require.upper()), None)
@@ -70,9 +86,17 @@ def verify(
     source = find_trust(ctx, trust)
     policy = source.load()
     opening = read_regular(receipt, MAX_RECEIPT_BYTES) if receipt else None
+    reproducer = _reproducer(retained, opening, escrow)
     contents = [read_regular(path, MAX_BUNDLE_BYTES) for path in paths]
     reports = [
-        verify_bundle(data, policy, model_dir=model_dir, receipt=opening, require=level)
+        verify_bundle(
+            data,
+            policy,
+            model_dir=model_dir,
+            receipt=opening,
+            reproducer=reproducer,
+            require=level,
+        )
         for data in contents
     ]
     source.tell()
@@ -82,6 +106,20 @@ def verify(
     blocks = [f"{_title(name)}\n{r.summary()}" for name, r in zip(names, reports, strict=True)]
     emit("verify", _payload(named, exit_code, source), as_json, "\n\n".join(blocks))
     ctx.exit(exit_code)
+
+
+def _reproducer(
+    folder: Path | None, receipt: bytes | None, escrow: Path | None
+) -> Callable[[Case], str] | None:
+    """What rebuilds from retained data; it alone loads what learning needs."""
+    if folder is None:
+        if escrow is not None:
+            raise UsageError("--escrow needs --reproduce DIR", field="--escrow")
+        return None
+    from mbd.workflows.reproduce import make_reproducer
+
+    opening = read_regular(escrow, MAX_RECEIPT_BYTES) if escrow else None
+    return make_reproducer(folder, receipt=receipt, escrow=opening)
 
 
 def _expand(patterns: tuple[str, ...]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +40,8 @@ class Case:
     now: datetime
     model_dir: Path | None = None
     receipt: bytes | None = None
+    reproducer: Callable[[Case], str] | None = None
+    """Rebuilds what the certificate commits to from retained data; made by whoever holds it."""
     found_bundle: Bundle | None = None
     found_statement: Statement | None = None
     found_entry: Entry | None = None

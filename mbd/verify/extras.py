@@ -1,6 +1,7 @@
-"""Beside the base level: SUBJECT (check 20); ARTIFACTS is `mbd.verify.artifacts`.
+"""Beside the base level: SUBJECT (check 20) and REPRODUCED (21); ARTIFACTS is a module.
 
-What this version cannot evaluate is listed too (checks 17, 18 and 21): it counts as skipped.
+Rebuilding takes learning and retained data, of which nothing here knows: whoever verifies with
+them brings a function.
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ def check_items(receipt: Receipt) -> None:
             ) from error
 
 
+def reproduction(case: Case) -> str:
+    """21. Rebuilt from the retained data, the commitments open and the heads are its optimum."""
+    if case.reproducer is None:
+        raise Undecided("no retained data was given", code="reproduce.missing")
+    return case.reproducer(case)
+
+
 def not_evaluated(case: Case) -> str:
-    """17, 18, 21. Consistency with an earlier visit, witnesses, and rebuilding the state."""
+    """17, 18. Consistency with an earlier visit, and witnesses."""
     raise Undecided("not evaluated by this version", code="not_evaluated")

@@ -20,7 +20,7 @@
 18 witnesses            WITNESSED   not evaluated by this version
 19 model files          ARTIFACTS   the given folder matches the manifest and the claim
 20 receipt              SUBJECT     the receipt opens the commitments, proves its items
-21 reproduction         REPRODUCED  not evaluated by this version
+21 reproduction         REPRODUCED  the retained data gives the state and the heads again
 
 No network, no workspace, nothing remembered.
 """
@@ -61,7 +61,7 @@ CHECKS: tuple[tuple[str, Level, Check], ...] = (
     ("witnesses", "WITNESSED", extras.not_evaluated),  # 18
     ("model files", "ARTIFACTS", artifacts.artifacts),  # 19
     ("receipt", "SUBJECT", extras.subject),  # 20
-    ("reproduction", "REPRODUCED", extras.not_evaluated),  # 21
+    ("reproduction", "REPRODUCED", extras.reproduction),  # 21
 )
 
 
@@ -71,6 +71,7 @@ def verify_bundle(
     *,
     model_dir: Path | None = None,
     receipt: bytes | None = None,
+    reproducer: Callable[[Case], str] | None = None,
     require: Level | None = None,
     now: datetime | None = None,
 ) -> Report:
@@ -81,6 +82,7 @@ def verify_bundle(
         trust: Whom to believe; without it nothing is ever valid, at best undecided.
         model_dir: A folder that should hold exactly the files of the released model.
         receipt: The subject's receipt as received.
+        reproducer: Rebuilds from retained data; raises `CheckFailed` or `Undecided`.
         require: The level to reach; LOGGED if None.
         now: The verifier's clock, aware; the system's if None.
 
@@ -88,7 +90,7 @@ def verify_bundle(
         UsageError: `require` names no level, or needs a model or receipt that is not given.
     """
     required = _required(require, model_dir, receipt)
-    case = Case(data, trust, now or datetime.now(UTC), model_dir, receipt)
+    case = Case(data, trust, now or datetime.now(UTC), model_dir, receipt, reproducer)
     results = tuple(
         _run(number, name, level, check, case)
         for number, (name, level, check) in enumerate(CHECKS, start=1)
