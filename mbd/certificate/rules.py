@@ -67,8 +67,9 @@ def check_class(predicate: Predicate) -> None:
     """What may be stated under the class of the guarantee."""
     rules = {"certified": _certified, "exact": _exact, "empirical": _empirical}
     rules[predicate.guarantee.guarantee_class](predicate)
-    if predicate.guarantee.reproduce not in (None, REPRODUCE):
-        raise DataError(f"reproduce: want {REPRODUCE!r}", code="class.reproduce")
+    expected = None if predicate.guarantee.theorem is None else REPRODUCE
+    if predicate.guarantee.reproduce != expected:
+        raise DataError(f"reproduce: want {expected or 'null'}", code="class.reproduce")
     check_basis(predicate.request.basis)
 
 
@@ -228,8 +229,8 @@ def _certified(predicate: Predicate) -> None:
 
 def _exact(predicate: Predicate) -> None:
     guarantee = predicate.guarantee
-    if (guarantee.epsilon, guarantee.delta) != ("0", "0") or guarantee.rho not in (None, "0"):
-        raise DataError("exact means epsilon = delta = 0", code="class.exact")
+    if (guarantee.rho, guarantee.epsilon, guarantee.delta) != ("0", "0", "0"):
+        raise DataError("exact means rho = epsilon = delta = 0", code="class.exact")
     if guarantee.theorem is None or guarantee.reproduce is None or guarantee.parameters:
         raise DataError(
             "exact needs a theorem and a reproduce command, and has no noise parameters",

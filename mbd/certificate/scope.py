@@ -122,7 +122,7 @@ RETRAINED = {
 def check_stores(
     rows: list[tuple[str, str, str]], *, replaced: bool, retrained: bool = False
 ) -> None:
-    """Every store that has to be listed is, once, in words of the registry.
+    """Every store that has to be listed is, once, in the order and words of the registry.
 
     Args:
         rows: (store, action, scan) in the order of the certificate.
@@ -136,10 +136,11 @@ def check_stores(
         if action not in STORES.get(store, {}).values() or scan not in SCANS.values():
             raise DataError(f"stores: {store[:60]!r} in other words", code="scope.store")
     found = [store for store, _, _ in rows]
-    wanted = {*ALWAYS, *(IF_REPLACED if replaced else ())}
-    if len(set(found)) != len(found) or set(found) != wanted:
+    listed = {*ALWAYS, *(IF_REPLACED if replaced else ())}
+    wanted = [store for store in STORES if store in listed]
+    if found != wanted:
         raise DataError(
-            f"stores: want {', '.join(sorted(wanted))}, found {', '.join(found)[:200] or 'none'}",
+            f"stores: want {', '.join(wanted)}, found {', '.join(found)[:200] or 'none'}",
             code="scope.store",
         )
     actions = {store: action for store, action, _ in rows}

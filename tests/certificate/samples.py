@@ -43,7 +43,8 @@ POLICY_DIGEST = "6" * 64
 
 def stores(*, replaced: bool = True, retrained: bool = False) -> tuple[dict[str, str], ...]:
     """What a certificate must list, in the words that fit."""
-    names = [*ALWAYS, *(IF_REPLACED if replaced else ())]
+    listed = {*ALWAYS, *(IF_REPLACED if replaced else ())}
+    names = [name for name in STORES if name in listed]
     actions = {name: next(iter(STORES[name])) for name in names}
     if not replaced:
         actions["prepared rows"] = "none"
