@@ -154,7 +154,7 @@ def _field_words(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _portable(part: Any) -> Any:
-    """Python's end of text in a pattern as ECMA-262 has it, lengths of arrays, prose on one line."""
+    """Patterns as ECMA-262 spells them, lengths of arrays as such, prose on one line."""
     if isinstance(part, list):
         return [_portable(one) for one in part]
     if not isinstance(part, dict):
