@@ -21,8 +21,23 @@ from mbd.errors import DataError
 MAX_INTEGER = 2**53 - 1
 """Largest magnitude that every JSON reader holds exactly."""
 
+MAX_MARKS = 250_000
+"""Most commas, colons, quotes and opening brackets in a text from elsewhere, strings included.
+
+Every value needs one of them and takes some 110 bytes of memory at most, so parsing is
+bounded by them and by the length of the strings. Real files have a tenth as many.
+"""
+_MARKS = b'",:[{'
+
+_PARENTHESES = bytes.maketrans(b"{}[]", b"()()")
+_NO_BRACKET = bytes(set(range(256)) - set(b"{}[]"))
 # A string (perhaps unterminated: the parser reports that), or one bracket.
 _STRING_OR_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+
+_ANY_DEPTH = 100
+"""Deeper values are left to the reference."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # For what `_is_plain`, the form of RFC 8785.
 _PLAIN = json.JSONEncoder(
@@ -38,31 +53,63 @@ def dumps(value: Any) -> bytes:
             a key that is not text, a lone surrogate, another type.
     """
     try:
-        if _is_plain(value):
+        if _is_plain(value, _ANY_DEPTH):
             return _PLAIN.encode(value).encode("utf-8")
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise DataError(f"not canonical JSON: {error}", code="json.value") from error
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: Any, max_depth: int) -> bool:
     """Whether Python's own encoder, which is much faster, writes a value as RFC 8785 does.
 
     The two differ in how they spell floats, order keys beyond ASCII, and in what they refuse.
+    A value that is nested deeper than `max_depth` is not plain either.
     """
     kind = type(value)
     if kind is str or value is None or kind is bool:
         return True
     if kind is int:
         return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
+    if max_depth < 1:
+        return False
     if kind is dict:
-        keys = all(type(key) is str and key.isascii() for key in value)
-        return keys and all(map(_is_plain, value.values()))
-    return (kind is list or kind is tuple) and all(map(_is_plain, value))
+        for key, member in value.items():
+            if type(key) is not str or not key.isascii() or not _is_plain(member, max_depth - 1):
+                return False
+        return True
+    return (kind is list or kind is tuple) and all(_is_plain(one, max_depth - 1) for one in value)
+
+
+def loads_and_compare(
+    data: bytes, *, max_bytes: int = 1 << 20, max_depth: int = 32, max_marks: int = MAX_MARKS
+) -> tuple[Any, bool]:
+    """What `loads_strict` reads, and whether `dumps` would write the same bytes.
+
+    A text that the encoder writes back as it was has one reading: every key once, integers in
+    range and in their one spelling. So for most texts one fast parse answers both questions.
+
+    Raises:
+        DataError: As `loads_strict` does.
+    """
+    if len(data) <= min(max_bytes, max_marks):  # so few bytes hold no more marks
+        try:
+            value = json.loads(data.decode("utf-8"))
+            if _is_plain(value, max_depth) and _PLAIN.encode(value).encode("utf-8") == data:
+                return value, True
+        except (ValueError, RecursionError):
+            pass  # below it gets its reason
+    value = loads_strict(data, max_bytes=max_bytes, max_depth=max_depth, max_marks=max_marks)
+    return value, dumps(value) == data
 
 
 def loads_strict(
-    data: bytes, *, max_bytes: int = 1 << 20, max_depth: int = 32, allow_floats: bool = False
+    data: bytes,
+    *,
+    max_bytes: int = 1 << 20,
+    max_depth: int = 32,
+    max_marks: int = MAX_MARKS,
+    allow_floats: bool = False,
 ) -> Any:
     """Parse one JSON text that has exactly one reading.
 
@@ -70,6 +117,7 @@ def loads_strict(
         data: UTF-8 without a byte order mark.
         max_bytes: Largest size accepted; checked before anything is read.
         max_depth: Deepest nesting of arrays and objects accepted.
+        max_marks: See `MAX_MARKS`: what bounds the memory; counted before anything is parsed.
         allow_floats: Accept numbers with a fraction or an exponent, if finite. Certificates
             write such numbers as strings (`canonical.numbers`), so the default refuses them.
 
@@ -79,6 +127,8 @@ def loads_strict(
     """
     if len(data) > max_bytes:
         raise DataError(f"{len(data)} bytes; at most {max_bytes} are read", code="json.size")
+    if len(data) > max_marks and len(data) - len(data.translate(None, _MARKS)) > max_marks:
+        raise DataError(f"more than {max_marks} values and separators", code="json.size")
     try:
         text = data.decode("utf-8", errors="strict")
     except UnicodeDecodeError as error:
@@ -108,6 +158,8 @@ def _check_depth(data: bytes, max_depth: int) -> None:
     """Refuse deep nesting before the recursive parser meets it."""
     if b"\\" not in data:  # then every second part is a string: leave them out, quickly
         data = b"".join(data.split(b'"')[::2])
+        if _collapses(data.translate(_PARENTHESES, _NO_BRACKET), max_depth):
+            return
     depth = 0
     for match in _STRING_OR_BRACKET.finditer(data):
         first = match[0][:1]
@@ -117,6 +169,15 @@ def _check_depth(data: bytes, max_depth: int) -> None:
             depth -= 1
         if depth > max_depth:
             raise DataError(f"nested deeper than {max_depth} levels", code="json.depth")
+
+
+def _collapses(parentheses: bytes, max_depth: int) -> bool:
+    """Whether they are balanced and at most so deep: each turn takes the innermost pairs away."""
+    for _ in range(max_depth):
+        parentheses = parentheses.replace(b"()", b"")
+        if not parentheses:
+            return True
+    return not parentheses
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -148,7 +209,7 @@ def _refuse_number(text: str) -> float:
 def _check_strings(value: Any) -> None:
     """Refuse lone surrogates: escapes that no UTF-8 text can hold."""
     for text in _strings(value):
-        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        if not text.isascii() and _SURROGATE.search(text):
             raise DataError("a string holds a lone surrogate", code="json.string")
 
 

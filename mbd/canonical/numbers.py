@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 import rfc8785
 
@@ -38,7 +39,14 @@ def from_decimal(text: str, *, field: str | None = None) -> float:
     """
     if len(text) > _MAX_LENGTH or not _NUMBER.fullmatch(text):
         raise DataError(f"{text[:40]!r} is not a decimal number", code="number", field=field)
-    value = float(text)
-    if not math.isfinite(value) or to_decimal(value) != text:
+    value = _canonical_value(text)
+    if value is None:
         raise DataError(f"{text!r} is not a canonical number", code="number", field=field)
     return value
+
+
+@lru_cache(maxsize=1024)  # short texts only; the certificates of one model share their constants
+def _canonical_value(text: str) -> float | None:
+    """The number that a decimal reads as, if that is the way to spell it."""
+    value = float(text)
+    return value if math.isfinite(value) and to_decimal(value) == text else None

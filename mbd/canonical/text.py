@@ -8,6 +8,8 @@ def printable(text: str) -> str:
 
     That is control characters, line ends, changes of direction, lone surrogates.
     """
+    if text.isprintable():
+        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

@@ -12,14 +12,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mbd.canonical.json import dumps, loads_strict
+from mbd.canonical.json import dumps, loads_and_compare, loads_strict
 from mbd.certificate.envelope import Envelope, parse_envelope
 from mbd.certificate.fields import Closed, validate
 from mbd.certificate.statement import Statement, parse_statement
 from mbd.errors import DataError
 
 MEDIA_TYPE = "application/vnd.mbd.bundle+json;version=1"
-MAX_BUNDLE_BYTES = 5_000_000
+MAX_BUNDLE_BYTES = 2_500_000
+"""A statement and a proof of 1 MB each, the first in base64: no bundle is longer."""
+_MAX_MARKS = 20_000
+"""See `canonical.json`; a bundle has a few hundred, most of its bytes are in two strings."""
 
 
 class _BundleForm(Closed):
@@ -62,9 +65,12 @@ def parse_bundle(data: bytes) -> Bundle:
             (`bundle.schema`, `envelope.schema`, `base64`), or another spelling of the same
             content (`bundle.canonical`).
     """
-    value = loads_strict(data, max_bytes=MAX_BUNDLE_BYTES, max_depth=8)
+    value, canonical = loads_and_compare(
+        data, max_bytes=MAX_BUNDLE_BYTES, max_depth=8, max_marks=_MAX_MARKS
+    )
     form = validate(_BundleForm, value, code="bundle.schema")
     bundle = Bundle(parse_envelope(form.envelope), dumps(form.entry), form.tlog_proof)
-    if bundle.to_bytes() != data:
+    # The forms are closed and base64 has one spelling: `to_bytes` would write `value` again.
+    if not canonical:
         raise DataError("not the canonical bytes of this bundle", code="bundle.canonical")
     return bundle

@@ -32,8 +32,7 @@ def _day(text: str) -> str:
 
 
 def _time(text: str) -> str:
-    if parse_time(text).strftime(_TIME) != text:
-        raise ValueError("want YYYY-MM-DDThh:mm:ssZ")
+    parse_time(text)
     return text
 
 
@@ -133,4 +132,7 @@ def format_time(moment: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """Inverse of `format_time`; ValueError for another form."""
-    return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(text)
+    if len(text) != 20 or moment.isoformat() != text[:19] + "+00:00" or text[19] != "Z":
+        raise ValueError("want YYYY-MM-DDThh:mm:ssZ")
+    return moment

@@ -32,6 +32,7 @@ from mbd.certificate.fields import (
     Ulid,
     validate,
 )
+from mbd.certificate.memory import remembered
 from mbd.errors import DataError
 from mbd.values import FileDigest, HeadParameters
 
@@ -97,8 +98,8 @@ class Deletion(Closed):
     modalities: Annotated[Ascending[Modality], Field(min_length=1)]
     model_after: Model
     commitments: Commitments
-    stores: Items[Store]
-    out_of_scope: Items[OutOfScope]
+    stores: Annotated[Items[Store], remembered()]
+    out_of_scope: Annotated[Items[OutOfScope], remembered()]
 
 
 class Parameters(Closed):
@@ -187,8 +188,8 @@ class Predicate(Closed):
     request: Request
     subject_commitment: Digest
     deletion: Deletion
-    guarantee: Guarantee
-    claims: Items[Claim]
+    guarantee: Annotated[Guarantee, remembered()]
+    claims: Annotated[Items[Claim], remembered()]
     ledger: LedgerHead
     supersedes: Ulid | None
 

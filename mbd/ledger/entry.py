@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Literal, cast, get_args
 
 from mbd.canonical.digest import sha256_hex
-from mbd.canonical.json import dumps, loads_strict
+from mbd.canonical.json import dumps, loads_and_compare
 from mbd.canonical.times import from_timestamp, timestamp
 from mbd.canonical.tree import leaf_hash
 from mbd.errors import DataError
@@ -101,7 +101,7 @@ def parse_entry(leaf: bytes) -> Entry:
     Raises:
         DataError: It is not the leaf of any entry.
     """
-    content = loads_strict(leaf, max_bytes=MAX_LEAF_BYTES, max_depth=3)
+    content, canonical = loads_and_compare(leaf, max_bytes=MAX_LEAF_BYTES, max_depth=3)
     if not isinstance(content, dict) or content.keys() != _FIELDS:
         raise _invalid("fields", content)
     signatures = content["signatures"]
@@ -111,7 +111,7 @@ def parse_entry(leaf: bytes) -> Entry:
     entry = Entry(
         cast(EntryType, content["type"]), content["time"], content["digest"], tuple(signatures)
     )
-    if entry.leaf_bytes() != leaf:
+    if not canonical:  # `leaf_bytes` would write `content` again
         raise DataError("log entry: the bytes are not canonical", code="entry.invalid")
     return entry
 

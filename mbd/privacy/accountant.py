@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from mbd.errors import ArithmeticRefused
 from mbd.privacy.rounding import down, positive, probability, up
@@ -42,8 +43,7 @@ def account(heads: Sequence[HeadParameters], delta: float, attempts: int = 1) ->
         raise ArithmeticRefused("heads: one head appears twice", field="heads")
     if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
         raise ArithmeticRefused(f"attempts: want at least 1, got {attempts}", field="attempts")
-    once = compose([_rho_of_head(head) for head in heads])
-    rho = up(Fraction(once) * attempts)
+    rho = _rho_of_all(attempts, *(_rho_of_head(head) for head in heads))
     return PrivacyLoss(rho=rho, epsilon=epsilon_of(rho, delta), delta=delta)
 
 
@@ -99,14 +99,32 @@ def _rho_of_head(head: HeadParameters) -> float:
         value = getattr(head, field)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ArithmeticRefused(f"{field}: want at least 1, got {value}", field=field)
-    noise_steps(head.sigma, head.grid)
-    needed = sensitivity_of(head.tolerance, head.strong_convexity)
-    if not positive(head.sensitivity, "sensitivity") >= needed:
+    needed, rho = _needed_and_rho(
+        head.tolerance, head.strong_convexity, head.sensitivity, head.sigma, head.grid
+    )
+    if not head.sensitivity >= needed:
         raise ArithmeticRefused(
             f"sensitivity: {head.sensitivity} of head {head.head!r} is below 2 tau / lambda",
             field="sensitivity",
         )
-    return rho_of(head.sensitivity, head.sigma)
+    return rho
+
+
+# The certificates of one model share their constants. `typed`: True is no number, but equals 1.
+@lru_cache(maxsize=256, typed=True)
+def _needed_and_rho(
+    tolerance: float, strong_convexity: float, sensitivity: float, sigma: float, grid: float
+) -> tuple[float, float]:
+    """The sensitivity that the tolerance implies, and rho of the one that is stated."""
+    noise_steps(sigma, grid)
+    needed = sensitivity_of(tolerance, strong_convexity)
+    return needed, rho_of(sensitivity, sigma)
+
+
+@lru_cache(maxsize=256, typed=True)
+def _rho_of_all(attempts: int, *rhos: float) -> float:
+    """rho of releasing all heads, so many times; rounded up."""
+    return up(Fraction(compose(rhos)) * attempts)
 
 
 def _tolerance(value: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 
 import pytest
@@ -26,6 +27,21 @@ def test_base64_reads_what_it_writes(data):
 def test_another_spelling_of_base64_is_refused(text):
     with pytest.raises(DataError):
         b64decode_strict(text)
+
+
+@given(st.text("AQRSghwz01+/=-\n", max_size=14) | st.binary(max_size=9).map(b64encode))
+def test_the_last_characters_tell_whether_base64_is_canonical(text):
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        data = None
+    canonical = data is not None and b64encode(data) == text
+
+    try:
+        assert b64decode_strict(text) == data
+        assert canonical
+    except DataError:
+        assert not canonical
 
 
 def test_file_digest_is_the_digest_of_its_bytes(tmp_path):

@@ -10,7 +10,7 @@ import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mbd.canonical.json import MAX_INTEGER, dumps, loads_strict
+from mbd.canonical.json import MAX_INTEGER, MAX_MARKS, dumps, loads_and_compare, loads_strict
 from mbd.errors import DataError
 from tests.shared import shared_path
 
@@ -50,6 +50,69 @@ def test_the_fast_way_writes_what_the_reference_writes(value):
     assert dumps(value) == rfc8785.dumps(value)
 
 
+TEXTS = (
+    st.binary(max_size=40)
+    | VALUES.map(lambda value: json.dumps(value).encode())
+    | VALUES.map(lambda value: json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+    | VALUES.map(dumps)
+    | st.text('[]{},:"01-.eE\\ut ', max_size=12).map(str.encode)
+    | st.text('[]{}",\\', max_size=30).map(str.encode)
+)
+
+
+@given(TEXTS, st.integers(0, 4))
+@example(b'{"a":1,"a":1}', 3)
+@example(b"[-0]", 3)
+@example(b"[9007199254740992]", 3)
+@example(b"[NaN]", 3)
+@example(b"[1.0]", 3)
+@example(b'"\\ud800"', 3)
+@example(b"[[]]", 1)
+@example('{"\uffff":1,"\U0001f600":2}'.encode(), 3)
+@example('{"\U0001f600":2,"\uffff":1}'.encode(), 3)
+@example(b"\xff", 3)
+def test_comparing_while_reading_says_what_reading_and_writing_say(text, depth):
+    def slowly():
+        value = loads_strict(text, max_depth=depth)
+        return value, dumps(value) == text
+
+    assert result_of(lambda: loads_and_compare(text, max_depth=depth)) == result_of(slowly)
+
+
+@given(TEXTS, st.integers(0, 4))
+@example(b'["]",["]",["]",[],"["],"["],"["]', 1)
+@example(b"[]]]", 2)
+def test_depth_is_that_of_the_brackets_outside_strings(text, max_depth):
+    def slowly():
+        depth, inside, escaped = 0, False, False
+        for char in text.decode():
+            inside ^= char == '"' and not escaped
+            escaped = inside and char == "\\" and not escaped
+            depth += 0 if inside else {"[": 1, "{": 1, "]": -1, "}": -1}.get(char, 0)
+            if depth > max_depth:
+                return "json.depth"
+        return None
+
+    found = result_of(lambda: loads_strict(text, max_depth=max_depth))
+    if found != "json.utf8":
+        assert (found == "json.depth") == (slowly() == "json.depth")
+
+
+def result_of(call):
+    try:
+        return repr(call())
+    except DataError as refusal:
+        return refusal.code
+
+
+def test_commas_quotes_and_brackets_are_counted_before_anything_is_parsed():
+    few = b"[" + b"0," * (MAX_MARKS - 2) + b"0]"
+    assert len(loads_strict(few)) == MAX_MARKS - 1
+    with pytest.raises(DataError, match="values") as refusal:
+        loads_strict(b"[" + b"0," * MAX_MARKS + b"0]")
+    assert refusal.value.code == "json.size"
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -75,8 +138,10 @@ def test_the_fast_way_writes_what_the_reference_writes(value):
         (b'"\\ud800"', "json.string"),
         (b'{"\\udc00x":1}', "json.string"),
         (b"[" * 33 + b"]" * 33, "json.depth"),
-        (b"[" * 900_000, "json.depth"),
-        (b'{"":' * 200_000, "json.depth"),
+        (b"[" * 200_000, "json.depth"),
+        (b'{"":' * 50_000, "json.depth"),
+        (b"[" * 300_000, "json.size"),
+        (b"[" + b"[]," * 200_000 + b"[]]", "json.size"),
         (b" " * ((1 << 20) + 1), "json.size"),
     ],
 )

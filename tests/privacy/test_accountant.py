@@ -164,3 +164,13 @@ def test_sigma_rounds_up_to_the_grid(sigma, exponent):
     assert found >= sigma
     assert noise_steps(found, grid) >= 1
     assert found - sigma <= max(grid, math.ulp(found))
+
+
+def test_what_was_accounted_before_makes_true_no_number():
+    whole = replace(HEAD, strong_convexity=1.0, tolerance=1.0, sensitivity=2.0, sigma=1.0)
+    account([whole], 1e-6, 1)
+    for field in ("strong_convexity", "tolerance", "sigma"):
+        with pytest.raises(ArithmeticRefused):
+            account([replace(whole, **{field: True})], 1e-6)
+    with pytest.raises(ArithmeticRefused):
+        account([whole], 1e-6, True)
