@@ -1,0 +1,1 @@
+"""How the examples under `certs/examples` are made: fixed keys, a fixed clock, no randomness."""
