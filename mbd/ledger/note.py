@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -53,20 +54,22 @@ class VerifierKey:
 
     name: str
     public_key: bytes
+    kind: int = ED25519
+    """Signature type identifier: what the key signs, and how."""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
         if len(self.public_key) != 32:
             raise _malformed(f"key {self.name}: an Ed25519 public key has 32 bytes")
 
-    @property
+    @cached_property
     def key_id(self) -> bytes:
         """First four bytes of SHA-256(name || 0x0A || type || key); "Ed25519 signatures"."""
-        content = self.name.encode() + b"\n" + bytes([ED25519]) + self.public_key
+        content = self.name.encode() + b"\n" + bytes([self.kind]) + self.public_key
         return hashlib.sha256(content).digest()[:4]
 
     def __str__(self) -> str:
-        key = b64encode(bytes([ED25519]) + self.public_key)
+        key = b64encode(bytes([self.kind]) + self.public_key)
         return f"{self.name}+{self.key_id.hex()}+{key}"
 
 
@@ -112,8 +115,8 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{b64encode(self.root)}\n"
 
 
-def parse_verifier_key(text: str) -> VerifierKey:
-    """Read a vkey.
+def parse_verifier_key(text: str, kind: int = ED25519) -> VerifierKey:
+    """Read a vkey of one type.
 
     Raises:
         DataError: It is malformed, of another type, or its key id does not match the key.
@@ -123,9 +126,9 @@ def parse_verifier_key(text: str) -> VerifierKey:
     if not _KEY_ID.fullmatch(key_id):
         raise _malformed(f"verifier key {name!r}: want name+8 hex digits+base64")
     content = _base64(encoded, f"verifier key {name!r}")
-    if len(content) != 33 or content[0] != ED25519:
-        raise _malformed(f"verifier key {name!r}: want type 0x01 and 32 bytes")
-    key = VerifierKey(name, content[1:])
+    if len(content) != 33 or content[0] != kind:
+        raise _malformed(f"verifier key {name!r}: want type 0x{kind:02x} and 32 bytes")
+    key = VerifierKey(name, content[1:], kind)
     if key.key_id.hex() != key_id:
         raise _malformed(f"verifier key {name!r}: the key id does not match the key")
     return key
@@ -145,7 +148,11 @@ def parse_note(data: bytes | str) -> Note:
     Raises:
         DataError: It is not a note.
     """
-    content = _decode(data)
+    return _split(_decode(data))
+
+
+@lru_cache(maxsize=4)  # the checkpoint of one bundle is asked for its root, then for its signers
+def _split(content: str) -> Note:
     text, separator, below = content.rpartition("\n\n")
     if not separator or not below.endswith("\n"):
         raise _malformed("a note ends with a blank line and signature lines")

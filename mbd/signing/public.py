@@ -6,12 +6,13 @@ A public key is named by its key id: the SHA-256 of its DER SubjectPublicKeyInfo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, get_args
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -75,7 +76,7 @@ class PublicKey:
         Raises:
             SignatureError: It was not.
         """
-        key = load_der_public_key(self.der)
+        key = _loaded(self.der)
         try:
             if isinstance(key, Ed25519PublicKey):
                 key.verify(signature, data)
@@ -127,6 +128,12 @@ def ed25519_key(raw: bytes) -> PublicKey:
 def verify_signature(public: PublicKey, data: bytes, signature: bytes) -> None:
     """Return if `signature` over `data` is by `public`; `SignatureError` if not."""
     public.verify(data, signature)
+
+
+@lru_cache(maxsize=64)
+def _loaded(der: bytes) -> PublicKeyTypes:
+    """The key of the library; a verifier asks the same few keys again and again."""
+    return load_der_public_key(der)
 
 
 def _check_point(raw: bytes) -> None:
