@@ -57,6 +57,7 @@ _COMMANDS = {
     "state": ("mbd.cli.state:state", "Rebuild the state from scratch and compare."),
     "verify": ("mbd.cli.verify:verify", "Check deletion certificates, offline."),
     "export": ("mbd.cli.export:export", "A certificate in a form that other tools read."),
+    "certificate": ("mbd.cli.certificate:certificate", "A certificate in plain words, to print."),
     "receipt": ("mbd.cli.receipt:receipt", "What a receipt holds; an excerpt for one item."),
     "ledger": ("mbd.cli.ledger:ledger", "The auditor's view of the tamper-evident log."),
     "secrets": ("mbd.cli.secrets:secrets", "Forget whose certificates are whose."),
