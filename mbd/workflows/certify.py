@@ -11,6 +11,7 @@ from mbd.canonical.digest import b64decode_strict, b64encode
 from mbd.canonical.items import Item, prove_items
 from mbd.canonical.ulid import new_ulid
 from mbd.certificate.envelope import Envelope, parse_envelope, sign_statement
+from mbd.certificate.escrow import ESCROWED
 from mbd.certificate.issue import Issuance, LoggedPolicy, LogHead, Salts, build_statement, openings
 from mbd.certificate.receipt import Receipt, make_receipt
 from mbd.data.needles import Needles
@@ -24,9 +25,6 @@ from mbd.signing.commitment import new_salt, subject_commitment, subject_key
 from mbd.values import DeletionOutcome
 from mbd.verify.extras import check_items
 from mbd.workflows.session import Session
-
-ESCROWED = ("datasetAfter", "stateAfter")
-"""Salts kept for the auditor; the others are destroyed, but for the subject's receipt."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def stored_receipt(detail: Mapping[str, Any]) -> bytes:
 
 
 def escrowed_salts(detail: Mapping[str, Any]) -> dict[str, bytes]:
-    """The salts that are kept for the auditor."""
+    """The salts kept for the auditor; the others are destroyed, but for the receipt."""
     salts = detail["signed"]["salts"]
     return {name: bytes.fromhex(salts[name]) for name in ESCROWED}
 

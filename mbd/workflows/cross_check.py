@@ -119,7 +119,7 @@ def data_findings(session: Session, model: CurrentModel) -> Iterator[str]:
     leftovers: set[str] = set()
     for bucket in store.buckets():
         records = store.read_bucket(bucket)
-        held |= _trained_on(records)
+        held |= trained_on(records)
         for name, column in records.x.items():
             if any(
                 value is not None and suppressed.blocks(subject, name)
@@ -131,11 +131,12 @@ def data_findings(session: Session, model: CurrentModel) -> Iterator[str]:
     problems: set[str] = set()
     for rows_of in prepared.all_rows():
         for head, rows in rows_of.items():
-            problems.update(_row_problems(head, rows, held, seen.setdefault(head, set())))
+            problems.update(row_problems(head, rows, held, seen.setdefault(head, set())))
     yield from sorted(problems)
 
 
-def _trained_on(records: Records) -> dict[str, tuple[str, Availability]]:
+def trained_on(records: Records) -> dict[str, tuple[str, Availability]]:
+    """Subject and channels of each training record, by its id."""
     return {
         records.record_ids[i]: (records.subjects[i], records.availability(i))
         for i in range(len(records))
@@ -143,7 +144,7 @@ def _trained_on(records: Records) -> dict[str, tuple[str, Availability]]:
     }
 
 
-def _row_problems(
+def row_problems(
     head: str,
     rows: PreparedRows,
     held: Mapping[str, tuple[str, Availability]],

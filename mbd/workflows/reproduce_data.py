@@ -1,0 +1,231 @@
+"""The retained data as plain files say it: records, prepared rows, the state that they sum to.
+
+Neither the workspace's key nor a database is needed, and nothing is written. One bucket is in
+memory at a time, beside the states of the heads and the ids of the training records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mbd.canonical.items import Item, root_of_items
+from mbd.canonical.tree import leaf_hash, tree_root
+from mbd.canonical.ulid import is_ulid
+from mbd.certificate.receipt import Receipt
+from mbd.data.buckets import MANIFEST, BucketFolder
+from mbd.data.items import items_of
+from mbd.data.prepared import Bucket, PreparedStore
+from mbd.data.store import Store
+from mbd.errors import ArithmeticRefused, MbdError
+from mbd.head.state import HeadState
+from mbd.values import Availability, parse_availability
+from mbd.verify.case import CheckFailed, Undecided
+from mbd.workflows.cross_check import row_problems, trained_on
+from mbd.workflows.policy import Policy
+from mbd.workflows.sums import sum_rows
+
+Progress = Callable[[int, int], None]
+
+_LEAST_COPIES = 2
+_NO_KEY = b""  # it only says where to look for a person, and everything is read here
+_TORN = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+"""What decoders say of a file whose digest fits and whose content makes no sense."""
+
+
+@dataclass
+class ForgetSet:
+    """What a receipt says is gone, and where it was met."""
+
+    receipt: Receipt
+    kept: set[str] = field(default_factory=set)
+    """Erased items that are still there: their salts are."""
+    there: set[str] = field(default_factory=set)
+    """Places where the person has a revoked channel, whatever its content."""
+    equal: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Erased values (modality, digest) that others hold under other salts, and how often."""
+
+    def __post_init__(self) -> None:
+        items = self.receipt.items
+        self._salts = {one.salt for one in items}
+        self._values = Counter((one.modality, one.features) for one in items)
+        self._records = {(one.record, one.modality, one.features) for one in items}
+        self._modalities = frozenset(self.receipt.modalities)
+
+    def meet(self, item: Item) -> None:
+        """Look at one stored item.
+
+        A salt was drawn at random when the value was stored, so the same salt is the same
+        item. An equal value with another salt may be somebody else's own.
+        """
+        name, value = item.modality, (item.modality, item.features)
+        own = item.subject == self.receipt.subject
+        renamed = not own and (item.record, *value) in self._records
+        if item.salt in self._salts or renamed:
+            self.kept.add(f"{name} of record {item.record}")
+        elif own and name in self._modalities:
+            self.there.add(f"{name} in the data store")
+        elif value in self._values:
+            self.equal[value] += 1
+
+    def meet_rows(self, rows: Bucket) -> None:
+        """Look at prepared rows of one bucket."""
+        for head, found in rows.items():
+            revoked = self._modalities & parse_availability(head)
+            if revoked and self.receipt.subject in found.subjects:
+                self.there.add(f"{', '.join(sorted(revoked))} in the rows of head {head}")
+
+    @property
+    def looks_copied(self) -> bool:
+        """Whether most erased values, each of them unlike any other, are met once elsewhere.
+
+        Two people may say the same sentence; that they said all the same ones, each once, is a
+        copy: one that was always there, or one that was made to keep the data.
+        """
+        lone = [value for value, count in self._values.items() if count == 1]
+        met = sum(self.equal[value] == 1 for value in lone)
+        return met >= _LEAST_COPIES and 2 * met > len(lone)
+
+
+@dataclass(frozen=True)
+class RetainedRecords:
+    """What the data store holds."""
+
+    root: str
+    """Digest of the data set (hex), from what the files hold."""
+    training: Mapping[str, tuple[str, Availability]]
+    """Subject and channels of each training record."""
+
+
+@dataclass(frozen=True)
+class RetainedRows:
+    """What the prepared rows of one training give."""
+
+    states: Mapping[str, HeadState]
+    problems: tuple[str, ...]
+    """Rows that no record stands behind, or that count twice."""
+
+
+@dataclass(frozen=True)
+class RetainedData:
+    """Data store and prepared rows of a workspace, or of a copy of it."""
+
+    root: Path
+    """Folder `data` of the workspace."""
+    progress: Progress
+
+    def generations(self) -> tuple[int, ...]:
+        """Numbers that grow when somebody changes the data."""
+        with reading(self.root):
+            folders = [self.root / "store", *self._prepared()]
+            return tuple(BucketFolder.open(one).manifest.generation for one in folders)
+
+    def records(self, forget: ForgetSet | None) -> RetainedRecords:
+        """Read every record.
+
+        Raises:
+            Undecided: There are none here (`reproduce.incomplete`), or a file is torn
+                (`reproduce.unreadable`).
+        """
+        folder, roots = self.root / "store", list[bytes]()
+        training: dict[str, tuple[str, Availability]] = {}
+        if not (folder / MANIFEST).is_file():
+            raise Undecided("the workspace holds no records", code="reproduce.incomplete")
+        with reading(folder):
+            store = Store(BucketFolder.open(folder), _NO_KEY)
+            for bucket in store.buckets():
+                self.progress(bucket, len(store.buckets()))
+                records = store.read_bucket(bucket)
+                items = items_of(records)
+                if forget is not None:
+                    for item in items:
+                        forget.meet(item)
+                roots.append(root_of_items(items))
+                training |= trained_on(records)
+        return RetainedRecords(tree_root([leaf_hash(root) for root in roots]).hex(), training)
+
+    def rows(
+        self, policy: Policy, records: RetainedRecords, forget: ForgetSet | None
+    ) -> RetainedRows:
+        """Sum the prepared rows of a training; hold each against the records.
+
+        Raises:
+            Undecided: As for `records`.
+        """
+        name = policy.training_id
+        folder = self.root / "prepared" / str(name)
+        if not is_ulid(str(name)) or not (folder / MANIFEST).is_file():
+            raise Undecided(
+                "the workspace holds no prepared rows of this model", code="reproduce.incomplete"
+            )
+        problems: set[str] = set()
+        seen: dict[str, set[str]] = {}
+
+        def held_against_records() -> Iterator[Bucket]:
+            for rows in self._buckets(folder):
+                _check_shapes(policy, rows, folder)
+                for head, found in rows.items():
+                    mine = seen.setdefault(head, set())
+                    problems.update(row_problems(head, found, records.training, mine))
+                if forget is not None:
+                    forget.meet_rows(rows)
+                yield rows
+
+        try:
+            states = sum_rows(policy, held_against_records())
+        except ArithmeticRefused as error:
+            raise _unreadable(folder, error) from error
+        return RetainedRows(states, tuple(sorted(problems)))
+
+    def meet_other_rows(self, forget: ForgetSet, policy: Policy | None) -> None:
+        """Look for the forget set in the rows of other trainings, which nobody should keep."""
+        for folder in self._prepared():
+            if policy is None or folder.name != policy.training_id:
+                for rows in self._buckets(folder):
+                    forget.meet_rows(rows)
+
+    def _buckets(self, folder: Path) -> Iterator[Bucket]:
+        with reading(folder):
+            store = PreparedStore(BucketFolder.open(folder), _NO_KEY)
+        for bucket in store.buckets():
+            self.progress(bucket, len(store.buckets()))
+            with reading(folder):
+                rows = store.read_bucket(bucket)
+            yield rows
+
+    def _prepared(self) -> list[Path]:
+        return sorted(path.parent for path in self.root.glob(f"prepared/*/{MANIFEST}"))
+
+
+@contextlib.contextmanager
+def reading(what: Path) -> Iterator[None]:
+    """A file that cannot be read is no reason to accuse anybody.
+
+    Raises:
+        Undecided: With code `reproduce.unreadable`.
+    """
+    try:
+        yield
+    except (CheckFailed, Undecided):
+        raise
+    except (MbdError, OSError, *_TORN) as error:
+        raise _unreadable(what, error) from error
+
+
+def _check_shapes(policy: Policy, rows: Bucket, folder: Path) -> None:
+    """Rows must be of the policy's heads, and as wide as it says."""
+    for head, found in rows.items():
+        design = policy.heads.get(head)
+        if design is None:
+            raise _unreadable(folder, f"rows of head {head}, which the model does not have")
+        wanted = (design.feature_map.inputs, design.constants.outputs)
+        if (found.v.shape[1], found.t.shape[1]) != wanted:
+            raise _unreadable(folder, f"rows of head {head} have another width than its policy's")
+
+
+def _unreadable(what: Path, why: object) -> Undecided:
+    text = why.message if isinstance(why, MbdError) else str(why)
+    return Undecided(f"{what} cannot be read: {text}", code="reproduce.unreadable")
