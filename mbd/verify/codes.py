@@ -124,6 +124,14 @@ _FAIL = {
     "receipt.opening": "the receipt does not open what the certificate commits to",
     "receipt.items": "the receipt's list of what was erased contradicts itself",
     "receipt.item": "something that the receipt lists was not among what was erased",
+    # The retained data.
+    "reproduce.forget_set": "what the receipt lists as erased is still there",
+    "reproduce.rows": "the model learned from rows that no stored record stands behind",
+    "reproduce.head": "a part of the model is not what the retained data gives",
+    "reproduce.model": "the model in the workspace is another one, and nothing logged says why",
+    "reproduce.state": "the retained data is not what the certificate commits to, and nothing "
+    "logged says why",
+    "reproduce.kept_state": "sums were kept that hold something else than the retained data",
 }
 
 _SKIPPED = {
@@ -146,6 +154,27 @@ _SKIPPED = {
     "receipt.missing": "no receipt was given: the person holds it; give it with --receipt",
     "receipt.other": "the receipt that was given belongs to another certificate",
     "reproduce.missing": "no retained data was given: give a workspace with --reproduce",
+    "reproduce.openings": "nothing opens what the certificate commits to: give --receipt or "
+    "--escrow",
+    "reproduce.other": "what was given to open it belongs to another certificate",
+    "reproduce.excerpt": "the receipt is an excerpt, which opens too little: give the whole one",
+    "reproduce.salts": "the escrow does not open what the certificate commits to: ask for it again",
+    "escrow.schema": "the file given as an escrow is not one: ask for it again",
+    "reproduce.incomplete": "the workspace lacks data that is needed: ask for a whole copy",
+    "reproduce.unreadable": "a file of the workspace cannot be read: ask for another copy",
+    "reproduce.no_ledger": "there is a difference, and no ledger that could explain it: ask for a "
+    "copy with ledger.db",
+    "reproduce.other_ledger": "the workspace is of another service, or from before the "
+    "certificate: ask for a newer copy",
+    "reproduce.unfinished": "the workspace was copied while something was going on in it: ask for "
+    "another copy",
+    "reproduce.changed_since": "data or model changed since, as the log says: ask for a copy from "
+    "before that",
+    "reproduce.consent": "the person's channel is there again, and consents were logged since",
+    "reproduce.copies": "values that were erased are stored under another name too",
+    "reproduce.dataset": "records changed since that the model did not learn from",
+    "reproduce.empirical": "the certificate states a measurement, which nothing can reproduce",
+    "reproduce.arithmetic": "a part of the model cannot be computed anew on this machine",
 }
 
 CODES: dict[str, Code] = {
