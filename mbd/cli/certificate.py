@@ -8,6 +8,7 @@ from mbd.cli.main import LazyGroup
 
 _COMMANDS = {
     "show": ("mbd.cli.certificate_show:show", "A page in plain words, to read or to print."),
+    "escrow": ("mbd.cli.certificate_escrow:escrow", "What opens it for an auditor."),
 }
 
 

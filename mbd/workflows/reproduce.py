@@ -169,7 +169,7 @@ class _Reproduction:
             raise Undecided(
                 "the heads fit the retained rows, but the escrow opens neither commitment: it "
                 "holds other salts, or the certificate commits to other data",
-                code="escrow.opening",
+                code="reproduce.salts",
             )
         if not same:
             why = "the retained rows do not sum to the state that the certificate commits to"

@@ -40,9 +40,9 @@ class Offered:
         """What opens this certificate.
 
         Raises:
-            Undecided: Nothing was given (`escrow.missing`), it belongs to another certificate
-                (`receipt.other`, `escrow.other`), opens too little (`receipt.excerpt`), or is no
-                escrow (`escrow.schema`).
+            Undecided: Nothing was given (`reproduce.openings`), it belongs to another certificate
+                (`reproduce.other`), opens too little (`reproduce.excerpt`), or is no escrow
+                (`escrow.schema`).
             MbdError: The receipt is not one, or does not open the certificate.
         """
         wanted = predicate.certificate_id
@@ -74,7 +74,8 @@ def _salts(receipt: Receipt, predicate: Predicate) -> dict[str, bytes]:
     check_items(receipt)
     if not receipt.whole:
         raise Undecided(
-            "an excerpt opens the deleted set only: give the whole receipt", code="receipt.excerpt"
+            "an excerpt opens the deleted set only: give the whole receipt",
+            code="reproduce.excerpt",
         )
     openings = receipt.openings.model_dump(by_alias=True)
     return {kind: bytes.fromhex(openings[kind]["salt"]) for kind in ESCROWED}
@@ -82,9 +83,9 @@ def _salts(receipt: Receipt, predicate: Predicate) -> dict[str, bytes]:
 
 def _nothing(receipt: Receipt | None, escrow: Escrow | None) -> Undecided:
     if receipt is not None:
-        return Undecided(f"the receipt is for {receipt.certificate_id}", code="receipt.other")
+        return Undecided(f"the receipt is for {receipt.certificate_id}", code="reproduce.other")
     if escrow is not None:
-        return Undecided(f"the escrow is for {escrow.certificate_id}", code="escrow.other")
+        return Undecided(f"the escrow is for {escrow.certificate_id}", code="reproduce.other")
     return Undecided(
-        "neither a receipt nor an escrow opens the commitments: give one", code="escrow.missing"
+        "neither a receipt nor an escrow opens the commitments", code="reproduce.openings"
     )
