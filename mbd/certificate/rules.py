@@ -6,14 +6,24 @@ Each rule raises a DataError with a stable code; nothing is returned.
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import timedelta
 
 from mbd.canonical.numbers import from_decimal
 from mbd.canonical.ulid import ulid_time
 from mbd.certificate.claims import REGISTRY, claims_for
 from mbd.certificate.fields import parse_time
+from mbd.certificate.memory import once
 from mbd.certificate.scope import check_out_of_scope, check_stores
-from mbd.certificate.statement import Guarantee, Predicate, Statement, manifest_digest
+from mbd.certificate.statement import (
+    Claim,
+    Guarantee,
+    OutOfScope,
+    Predicate,
+    Statement,
+    Store,
+    manifest_digest,
+)
 from mbd.certificate.theorems import RETRAINING, THEOREMS, wording_of
 from mbd.errors import ArithmeticRefused, DataError, UsageError
 from mbd.privacy.accountant import account
@@ -33,6 +43,10 @@ _ONE_MOMENT = timedelta(minutes=1)
 
 _PROMISES = re.compile(r"certif(?:y|ie)|guarant|\bproof|\bprove", re.IGNORECASE)
 _WHERE = re.compile(r"(?<![\w])(/|~/|[A-Za-z]:\\|\\\\)\w|\w+://")
+
+
+def _few_heads(guarantee: Guarantee, *_: object) -> bool:
+    return len(guarantee.heads) <= 64
 
 
 def check_class_rules(statement: Statement) -> None:
@@ -77,7 +91,7 @@ def check_basis(basis: str) -> None:
     """The one sentence of a certificate that its issuer words: short, plain, without places."""
     if not 0 < len(basis) <= 2000 or not basis.isprintable():
         raise DataError("basis: want one line of text", code="class.basis", field="basis")
-    if _WHERE.search(basis):
+    if _WHERE.search(_as_read(basis)):
         raise DataError(
             f"basis: a path or address in {basis[:60]!r}", code="class.private", field="basis"
         )
@@ -85,7 +99,17 @@ def check_basis(basis: str) -> None:
 
 def check_words(predicate: Predicate) -> None:
     """Claims, stores and what is out of scope: what must be there, in words of the registries."""
-    guarantee, deletion = predicate.guarantee, predicate.deletion
+    deletion = predicate.deletion
+    _check_words(predicate.guarantee, predicate.claims, deletion.stores, deletion.out_of_scope)
+
+
+@once(_few_heads)
+def _check_words(
+    guarantee: Guarantee,
+    claims: tuple[Claim, ...],
+    stores: tuple[Store, ...],
+    out_of_scope: tuple[OutOfScope, ...],
+) -> None:
     retrained = is_retrained(guarantee)
     names = claims_for(
         guarantee.guarantee_class,
@@ -93,18 +117,18 @@ def check_words(predicate: Predicate) -> None:
         kept=guarantee.selected_heads != guarantee.heads,
         retrained=retrained,
     )
-    if tuple(claim.id for claim in predicate.claims) != names:
+    if tuple(claim.id for claim in claims) != names:
         raise DataError(f"claims: want {', '.join(names)}", code="claims.set")
-    for claim in predicate.claims:
+    for claim in claims:
         words = REGISTRY[claim.id]
         if (claim.status, claim.text) != (words.status, words.text):
             raise DataError(f"claim {claim.id!r} in other words", code="claims.wording")
     check_stores(
-        [(row.store, row.action, row.scan) for row in deletion.stores],
+        [(row.store, row.action, row.scan) for row in stores],
         replaced=bool(guarantee.selected_heads),
         retrained=retrained,
     )
-    check_out_of_scope([(place.what, place.reason) for place in deletion.out_of_scope])
+    check_out_of_scope([(place.what, place.reason) for place in out_of_scope])
 
 
 def is_retrained(guarantee: Guarantee) -> bool:
@@ -112,6 +136,7 @@ def is_retrained(guarantee: Guarantee) -> bool:
     return guarantee.theorem == RETRAINING.id
 
 
+@once(_few_heads)
 def check_wording(guarantee: Guarantee) -> None:
     """The theorem is known, belongs to the class, and is repeated in its own words."""
     known = THEOREMS.get(guarantee.theorem or "")
@@ -167,6 +192,7 @@ def _check_head_files(predicate: Predicate) -> None:
         )
 
 
+@once(_few_heads)
 def check_privacy(guarantee: Guarantee) -> None:
     """Recompute the claim from the constants: stated rho and epsilon are not below it.
 
@@ -248,10 +274,16 @@ def _empirical(predicate: Predicate) -> None:
         raise DataError("empirical names no theorem and no parameters", code="class.empirical")
     if not guarantee.selected_heads:
         raise DataError("empirical is about heads, and none is selected", code="class.empirical")
-    if _PROMISES.search(predicate.request.basis):
+    if _PROMISES.search(_as_read(predicate.request.basis)):
         raise DataError(
             f"empirical may not say {predicate.request.basis[:60]!r}", code="class.empirical"
         )
+
+
+def _as_read(text: str) -> str:
+    """Wide, mathematical and accented letters as the plain ones that people read them as."""
+    letters = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def _stated(guarantee: Guarantee) -> tuple[float, float, float]:
