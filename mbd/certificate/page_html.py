@@ -23,6 +23,7 @@ _LAYOUT = {
     "removed": "pair",
     "in-time": "pair",
     "places": "columns",
+    "erased": "columns",
     "stays": "columns",
     "not-covered": "columns",
     "word": "columns",
@@ -71,14 +72,14 @@ def _running(page: Page) -> str:
 def _verdict(page: Page) -> str:
     sign = _SIGNS.get(page.standing, "?")
     reason = f"<p class=why>Why: <bdi>{_shown(page.reason)}</bdi></p>" if page.reason else ""
-    caution = f"<p class=why>{_shown(page.caution)}</p>" if page.caution else ""
+    cautions = "".join(f"<p class=why>{_shown(text)}</p>" for text in page.cautions)
     return (
         '<header class="verdict">'
         f'<p class="kind">Modality deletion certificate '
         f"<code>{_shown(page.certificate_id)}</code></p>"
         f'<h1><span class="sign" aria-hidden="true">{sign}</span> {_shown(page.verdict)}</h1>'
         + reason
-        + caution
+        + cautions
         + _paragraphs(page.sentences)
         + "</header>"
     )

@@ -55,7 +55,7 @@ pre { margin: .1em 0 .2em; white-space: pre-wrap; }
 }
 @page { margin: 14mm 17mm 15mm; font: 8pt var(--sans); }
 @media print {
-  body { font-size: 10pt; line-height: 1.38; }
+  body { font-size: 9.8pt; line-height: 1.37; }
   main { max-width: none; padding: 0; }
   .columns { break-before: page; margin-top: 0; }
 }

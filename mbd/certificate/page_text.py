@@ -27,9 +27,9 @@ def _verdict(page: Page, width: int) -> Iterator[str]:
     yield "Modality deletion certificate " + printable(page.certificate_id)
     if page.reason:
         yield from _wrapped(f"Why: {page.reason}", width)
+    for caution in page.cautions:
+        yield from _wrapped(caution, width)
     yield from _wrapped(" ".join(page.sentences), width)
-    if page.caution:
-        yield from _wrapped(page.caution, width)
 
 
 def _section(section: Section, mark: str, width: int) -> Iterator[str]:

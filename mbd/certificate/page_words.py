@@ -20,8 +20,8 @@ Standing = Literal["valid", "not-current", "invalid", "undecided", "unchecked"]
 VERDICTS: dict[Standing, tuple[str, str]] = {
     "valid": (
         "VALID",
-        "The issuer's signature holds, the certificate is in the issuer's log, and its numbers "
-        "were computed again.",
+        "The paperwork holds: the issuer's signature, the entry in the log, and what is computed "
+        "from the constants. What paper cannot show stands under Whose word it is.",
     ),
     "not-current": (
         "VALID, BUT NOT CURRENT",
@@ -72,7 +72,7 @@ PLAIN_CLAIMS = {
 """Id of a claim -> the same in plain words."""
 
 WHOSE_WORD = {
-    "asserted": "The issuer's word alone; nobody else can check it:",
+    "asserted": "The issuer's word alone; nothing in this certificate shows it:",
     "checked": "Checked by the issuer's own program while it ran:",
     "measured": "Measured by the issuer's own program while it ran:",
     "reproducible": "Can be done again by others:",
@@ -160,7 +160,7 @@ def _certified(guarantee: Guarantee, channel: str) -> tuple[str, ...]:
     if found.wide:
         sentences.append("This is a wide limit: it promises little.")
     sentences.append(
-        "The limit is about the new heads alone, and rests on what the issuer declares (below). "
+        "The limit is about the new heads alone, and rests on the issuer's word (see below). "
         "That there was a request is no secret: this certificate shows it."
     )
     return tuple(sentences)

@@ -14,8 +14,9 @@ import click
 
 from mbd.canonical.text import printable
 from mbd.certificate.bundle import MAX_BUNDLE_BYTES, parse_bundle
-from mbd.certificate.page import Finding, Key, Page, Trust, make_page
+from mbd.certificate.page import Finding, Key, Page, Trust
 from mbd.certificate.page_html import page_html
+from mbd.certificate.page_sections import make_page
 from mbd.certificate.page_text import page_text
 from mbd.certificate.page_words import Standing, punctuality
 from mbd.certificate.receipt import MAX_RECEIPT_BYTES, Receipt, parse_receipt
@@ -146,15 +147,15 @@ def _passed(report: Report, level: Level) -> bool:
 
 
 def _keys(bundle: Bundle, policy: TrustPolicy | None) -> Iterator[Key]:
-    """The trusted keys that the file was held against; without trust, those that it names."""
-    named = [one.key_id for one in bundle.envelope.signatures]
-    if policy is None:
-        yield from (Key("issuer", "not confirmed", " ".join(wrap(one, 4))) for one in named)
-        return
-    for issuer in policy.issuers:
-        if issuer.key.key_id in named:
+    """The keys that the file says signed it, believed or not, and the trusted log's."""
+    for signature in bundle.envelope.signatures:
+        issuer = policy.issuer(signature.key_id) if policy else None
+        if issuer is not None:
             yield Key("issuer", issuer.name, issuer.key.fingerprint)
-    if policy.log is not None:
+        else:
+            digits = " ".join(wrap(signature.key_id, 4))
+            yield Key("issuer", "named in the file", digits, believed=False)
+    if policy is not None and policy.log is not None:
         key = ed25519_key(policy.log.key.public_key)
         yield Key("log", policy.log.origin, key.fingerprint)
 
