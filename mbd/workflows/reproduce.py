@@ -99,6 +99,12 @@ class _Reproduction:
         self._check_model(released, policy, rows, same=same)
         self._check_data(records.root, same=same)
         self._check_kept_state(rows)
+        if forget is not None and forget.looks_copied:
+            raise Undecided(
+                "most of the erased values are stored under another name: copies that were there "
+                "before, which no certificate covers, or the data itself, renamed",
+                code="reproduce.copies",
+            )
         return self._words(released, rows, forget)
 
     @property
@@ -119,12 +125,6 @@ class _Reproduction:
             found = sorted(forget.there)
             why = f"the person's {found[0]}" + _more(found)
             self._refute("reproduce.forget_set", why, _consents, code="reproduce.consent")
-        if forget.looks_copied:
-            raise Undecided(
-                "most of the erased values are stored under another name: copies that were there "
-                "before, which no certificate covers, or the data itself, renamed",
-                code="reproduce.copies",
-            )
 
     def _check_model(
         self, released: ReleasedFiles, policy: Policy, rows: RetainedRows, *, same: bool

@@ -118,22 +118,26 @@ class RetainedData:
     progress: Progress
 
     def generations(self) -> tuple[int, ...]:
-        """Numbers that grow when somebody changes the data."""
+        """Numbers that grow when somebody changes the data.
+
+        Raises:
+            Undecided: There are no records here (`reproduce.incomplete`).
+        """
+        store = self.root / "store"
+        if not (store / MANIFEST).is_file():
+            raise Undecided("the workspace holds no records", code="reproduce.incomplete")
         with reading(self.root):
-            folders = [self.root / "store", *self._prepared()]
+            folders = [store, *self._prepared()]
             return tuple(BucketFolder.open(one).manifest.generation for one in folders)
 
     def records(self, forget: ForgetSet | None) -> RetainedRecords:
         """Read every record.
 
         Raises:
-            Undecided: There are none here (`reproduce.incomplete`), or a file is torn
-                (`reproduce.unreadable`).
+            Undecided: A file is missing or torn (`reproduce.unreadable`).
         """
         folder, roots = self.root / "store", list[bytes]()
         training: dict[str, tuple[str, Availability]] = {}
-        if not (folder / MANIFEST).is_file():
-            raise Undecided("the workspace holds no records", code="reproduce.incomplete")
         with reading(folder):
             store = Store(BucketFolder.open(folder), _NO_KEY)
             for bucket in store.buckets():
@@ -153,7 +157,8 @@ class RetainedData:
         """Sum the prepared rows of a training; hold each against the records.
 
         Raises:
-            Undecided: As for `records`.
+            Undecided: There are none here (`reproduce.incomplete`), or a file is missing or torn
+                (`reproduce.unreadable`).
         """
         name = policy.training_id
         folder = self.root / "prepared" / str(name)

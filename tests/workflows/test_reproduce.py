@@ -1,0 +1,197 @@
+"""An honest certificate is reproduced from a read-only copy without keys, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mbd.certificate.escrow import make_escrow, parse_escrow
+from mbd.data.buckets import BucketFolder
+from mbd.errors import DataError
+from mbd.workflows.session import Session
+from tests.conftest import SERVICE, STATE
+from tests.workflows.auditing import (
+    Revoked,
+    contents,
+    copy_of,
+    escrow_of,
+    handed_over,
+    judge,
+    revoke,
+    verdict_of,
+)
+from tests.workflows.conftest import Spread
+from tests.workspaces import TrainedWorkspace, describe, must_run, run_mbd
+
+
+@pytest.fixture(scope="module")
+def original_revoked(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Revoked:
+    """Somebody's voice was honestly revoked; made once."""
+    folder = tmp_path_factory.mktemp("revoked")
+    shutil.copytree(original / STATE, folder / STATE)
+    shutil.copytree(original / SERVICE, folder / SERVICE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / STATE))
+        workspace = describe(folder / SERVICE)
+        return revoke(workspace, workspace.revocable[0])
+
+
+@pytest.fixture
+def revoked(original_revoked: Revoked, tmp_path: Path) -> Revoked:
+    """A copy of it for each test."""
+    return copy_of(original_revoked, tmp_path)
+
+
+def test_an_honest_certificate_is_reproduced_from_a_copy_that_is_not_written_to(
+    revoked: Revoked,
+) -> None:
+    folder = handed_over(revoked)
+    before = contents(folder)
+
+    found = judge(revoked, folder)
+
+    assert (found.exit_code, found.result, found.code) == (0, "pass", "ok"), found.reason
+    assert found.reason.startswith("REPRODUCED: ")
+    assert found.level.endswith("+REPRODUCED")
+    assert contents(folder) == before, "the auditor's copy is as it was"
+
+
+def test_an_escrow_opens_it_too_and_says_what_it_cannot_show(revoked: Revoked) -> None:
+    found = judge(revoked, handed_over(revoked), escrow=escrow_of(revoked))
+    assert (found.exit_code, found.result) == (0, "pass"), found.reason
+    assert "takes the receipt" in found.reason
+
+
+@pytest.mark.parametrize("method", ["exact", "retrain"])
+def test_a_certificate_without_noise_is_reproduced_bit_for_bit(
+    trained_workspace: TrainedWorkspace, method: str
+) -> None:
+    revoked = revoke(trained_workspace, trained_workspace.revocable[0], "--method", method)
+    folder = handed_over(revoked)
+    for found in (judge(revoked, folder), judge(revoked, folder, escrow=escrow_of(revoked))):
+        assert (found.exit_code, found.result) == (0, "pass"), found.reason
+        assert ("train-again" in found.reason) == (method == "retrain")
+        assert ("bit for bit" in found.reason) == (method == "retrain"), "other heads keep theirs"
+
+
+def test_every_certificate_of_a_batch_is_reproduced(trained_workspace: TrainedWorkspace) -> None:
+    root = trained_workspace.root
+    one, two = trained_workspace.revocable[:2]
+    path = root.parent / "batch.csv"
+    path.write_text(f"user,modality\n{one},audio\n{two},text\n")
+    must_run(root, "revoke", "--batch", str(path))
+    for receipt in sorted((root / "receipts").iterdir()):
+        member = Revoked(trained_workspace, "", root / "certs" / receipt.name, receipt)
+        found = judge(member, root)
+        assert (found.exit_code, found.result) == (0, "pass"), found.reason
+
+
+def test_somebody_without_training_rows_has_a_certificate_that_is_reproduced(
+    spread: Spread,
+) -> None:
+    found = judge(silent := revoke(spread.workspace, spread.silent), handed_over(silent))
+    assert (found.exit_code, found.result) == (0, "pass"), found.reason
+
+
+def test_all_channels_of_a_person_are_gone(revoked: Revoked) -> None:
+    everything = revoke(revoked.workspace, revoked.workspace.revocable[1], modality="all")
+    assert judge(everything, handed_over(everything)).result == "pass"
+
+
+def test_the_operator_can_run_it_on_the_workspace_itself(revoked: Revoked) -> None:
+    assert judge(revoked, revoked.root).exit_code == 0
+
+
+def test_without_anything_that_opens_it_nothing_is_decided(revoked: Revoked) -> None:
+    found = verdict_of(revoked, "--reproduce", str(handed_over(revoked)))
+    assert (found.exit_code, found.result, found.code) == (3, "skipped", "reproduce.openings")
+    assert found.reason.startswith("UNVERIFIABLE: ")
+
+
+def test_an_excerpt_opens_too_little(revoked: Revoked) -> None:
+    item = json.loads(revoked.receipt.read_bytes())["items"][0]
+    out = revoked.outside / "excerpt.json"
+    which = ("--record", item["record"], "--modality", item["modality"], "--out", str(out))
+    must_run(revoked.outside, "receipt", "item", str(revoked.receipt), *which)
+    found = judge(revoked, revoked.root, receipt=out)
+    assert (found.exit_code, found.code) == (3, "reproduce.excerpt")
+
+
+def test_what_opens_another_certificate_decides_nothing(revoked: Revoked) -> None:
+    second = revoke(revoked.workspace, revoked.workspace.revocable[1], modality="text")
+    by_receipt = judge(second, second.root, receipt=revoked.receipt)
+    by_escrow = judge(second, second.root, escrow=escrow_of(revoked))
+    assert (by_receipt.exit_code, by_receipt.code) == (3, "reproduce.other")
+    assert (by_escrow.exit_code, by_escrow.code) == (3, "reproduce.other")
+
+
+def test_an_escrow_with_other_salts_accuses_nobody(revoked: Revoked) -> None:
+    path = escrow_of(revoked)
+    wrong = dict.fromkeys(("datasetAfter", "stateAfter"), b"\x01" * 32)
+    path.write_bytes(make_escrow(parse_escrow(path.read_bytes()).certificate_id, wrong).to_bytes())
+    found = judge(revoked, handed_over(revoked), escrow=path)
+    assert (found.exit_code, found.result, found.code) == (3, "skipped", "reproduce.salts")
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"escrow": 1}', b"\xff" * 10])
+def test_what_is_no_escrow_accuses_nobody(revoked: Revoked, content: bytes) -> None:
+    path = revoked.outside / "escrow.json"
+    path.write_bytes(content)
+    found = judge(revoked, revoked.root, escrow=path)
+    assert (found.exit_code, found.result, found.code) == (3, "skipped", "escrow.schema")
+
+
+def test_an_escrow_has_one_spelling(revoked: Revoked) -> None:
+    content = escrow_of(revoked).read_bytes()
+    assert parse_escrow(content).to_bytes() == content
+    spaced = json.dumps(json.loads(content)).encode() + b"\n"
+    for other in (content + b"\n", content[:-1], spaced, content.replace(b"v1", b"v2")):
+        with pytest.raises(DataError):
+            parse_escrow(other)
+
+
+@pytest.mark.parametrize("part", ["data", "store", "prepared"])
+def test_a_copy_without_the_data_decides_nothing(revoked: Revoked, part: str) -> None:
+    found = judge(revoked, handed_over(revoked, without=(part,)))
+    assert (found.exit_code, found.code) == (3, "reproduce.incomplete"), found.reason
+
+
+def test_a_torn_file_accuses_nobody(revoked: Revoked) -> None:
+    session = revoked.workspace.session()
+    for folder in (session.store_folder, session.prepared_folder(_training(session))):
+        (path,) = BucketFolder.open(folder).paths()[:1]
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-7])
+        found = judge(revoked, revoked.root)
+        assert (found.exit_code, found.code) == (3, "reproduce.unreadable"), found.reason
+        assert path.name in found.reason
+        path.write_bytes(whole)
+
+
+def test_a_folder_that_is_no_workspace_decides_nothing(revoked: Revoked) -> None:
+    (revoked.outside / "empty").mkdir()
+    found = judge(revoked, revoked.outside / "empty")
+    assert (found.exit_code, found.code) == (3, "reproduce.incomplete")
+
+
+def test_the_escrow_of_what_is_unknown_or_forgotten_is_refused(revoked: Revoked) -> None:
+    unknown = run_mbd(revoked.root, "certificate", "escrow", "01J00000000000000000000000")
+    assert unknown.code == 4
+    revoked.workspace.session().secrets.forget_salts(revoked.bundle.stem, ["stateAfter"])
+    forgotten = run_mbd(revoked.root, "certificate", "escrow", revoked.bundle.stem, "--json")
+    assert (forgotten.code, forgotten.json["error"]["code"]) == (5, "escrow.forgotten")
+    assert run_mbd(revoked.root, "certificate", "escrow", "nothing.json").code == 4
+
+
+def test_an_escrow_is_written_for_its_owner_only(revoked: Revoked) -> None:
+    out = revoked.outside / "escrow.json"
+    must_run(revoked.root, "certificate", "escrow", revoked.bundle.stem, "--out", str(out))
+    assert out.stat().st_mode & 0o077 == 0
+    assert parse_escrow(out.read_bytes()).certificate_id == revoked.bundle.stem
+
+
+def _training(session: Session) -> str:
+    return session.model().policy.training_id
