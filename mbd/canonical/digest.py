@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 from collections.abc import Iterable
 from os import PathLike
+from typing import Protocol
 
-from mbd.canonical.json import dumps
+from mbd.canonical.json import quoted
 from mbd.errors import DataError, NotFoundError, StorageError
-from mbd.values import FileDigest
+
+
+class Digested(Protocol):
+    """A file of a model: its path in the model's folder, and its SHA-256 (hex)."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
 
 
 def sha256_hex(data: bytes) -> str:
@@ -34,7 +43,7 @@ def sha256_file(path: str | PathLike[str]) -> str:
         raise StorageError(f"{path}: {error.strerror or error}", field=str(path)) from error
 
 
-def files_root(files: Iterable[FileDigest]) -> str:
+def files_root(files: Iterable[Digested]) -> str:
     """One digest of a model: SHA-256 of its manifest, sorted by path (hex).
 
     The manifest is the RFC 8785 form of `[{path, sha256}, ...]`; sizes stay out of it, so
@@ -47,12 +56,13 @@ def files_root(files: Iterable[FileDigest]) -> str:
     paths = [file.path for file in ordered]
     if not paths or len(set(paths)) != len(paths):
         raise DataError("a model has at least one file, and each path once", field="files")
-    return sha256_hex(dumps([{"path": file.path, "sha256": file.sha256} for file in ordered]))
+    rows = [f'{{"path":{quoted(file.path)},"sha256":{quoted(file.sha256)}}}' for file in ordered]
+    return sha256_hex(f"[{','.join(rows)}]".encode())
 
 
 def b64encode(data: bytes) -> str:
     """Standard base64 with padding (RFC 4648 section 4)."""
-    return base64.b64encode(data).decode("ascii")
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def b64decode_strict(text: str, *, field: str | None = None) -> bytes:
@@ -64,7 +74,7 @@ def b64decode_strict(text: str, *, field: str | None = None) -> bytes:
         DataError: Not the base64 that `b64encode` would write.
     """
     try:
-        data = base64.b64decode(text, validate=True)
+        data = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise DataError(f"not base64: {error}", code="base64", field=field) from error
     # What is left to choose are the unused bits of the last character, if the length is right.

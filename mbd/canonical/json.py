@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from json.encoder import encode_basestring
 from typing import Any
 
 import rfc8785
@@ -60,6 +61,11 @@ def dumps(value: Any) -> bytes:
         raise DataError(f"not canonical JSON: {error}", code="json.value") from error
 
 
+def quoted(text: str) -> str:
+    """A string as `dumps` writes it, for those who put a text together from parts."""
+    return encode_basestring(text)
+
+
 def _is_plain(value: Any, max_depth: int) -> bool:
     """Whether Python's own encoder, which is much faster, writes a value as RFC 8785 does.
 
@@ -94,7 +100,7 @@ def loads_and_compare(
     """
     if len(data) <= min(max_bytes, max_marks):  # so few bytes hold no more marks
         try:
-            value = json.loads(data.decode("utf-8"))
+            value = _FAST.decode(data.decode("utf-8"))
             if _is_plain(value, max_depth) and _PLAIN.encode(value).encode("utf-8") == data:
                 return value, True
         except (ValueError, RecursionError):
@@ -107,7 +113,7 @@ def loads_strict(
     data: bytes,
     *,
     max_bytes: int = 1 << 20,
-    max_depth: int = 32,
+    max_depth: int | None = 32,
     max_marks: int = MAX_MARKS,
     allow_floats: bool = False,
 ) -> Any:
@@ -116,7 +122,8 @@ def loads_strict(
     Args:
         data: UTF-8 without a byte order mark.
         max_bytes: Largest size accepted; checked before anything is read.
-        max_depth: Deepest nesting of arrays and objects accepted.
+        max_depth: Deepest nesting of arrays and objects accepted; None leaves that to a closed
+            schema, and to the parser, which gives up at some hundred levels.
         max_marks: See `MAX_MARKS`: what bounds the memory; counted before anything is parsed.
         allow_floats: Accept numbers with a fraction or an exponent, if finite. Certificates
             write such numbers as strings (`canonical.numbers`), so the default refuses them.
@@ -133,7 +140,8 @@ def loads_strict(
         text = data.decode("utf-8", errors="strict")
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 at byte {error.start}", code="json.utf8") from error
-    _check_depth(data, max_depth)
+    if max_depth is not None:
+        check_depth(data, max_depth)
     value = _parse(text, allow_floats)
     if b"\\u" in data:
         _check_strings(value)
@@ -142,20 +150,20 @@ def loads_strict(
 
 def _parse(text: str, allow_floats: bool) -> Any:
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_number,
-            parse_int=_integer,
-            parse_float=_finite if allow_floats else _refuse_number,
-        )
+        return (_WITH_FLOATS if allow_floats else _WITHOUT_FLOATS).decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise DataError(f"not JSON: {error.msg} at {where}", code="json.syntax") from error
+    except RecursionError as error:
+        raise DataError("nested too deep", code="json.depth") from error
 
 
-def _check_depth(data: bytes, max_depth: int) -> None:
-    """Refuse deep nesting before the recursive parser meets it."""
+def check_depth(data: bytes, max_depth: int) -> None:
+    """Refuse deep nesting, in one pass and without recursion.
+
+    Raises:
+        DataError: With the code `json.depth`.
+    """
     if b"\\" not in data:  # then every second part is a string: leave them out, quickly
         data = b"".join(data.split(b'"')[::2])
         if _collapses(data.translate(_PARENTHESES, _NO_BRACKET), max_depth):
@@ -204,6 +212,18 @@ def _finite(text: str) -> float:
 
 def _refuse_number(text: str) -> float:
     raise DataError(f"the number {text[:32]} is not an integer", code="json.number")
+
+
+_FAST = json.JSONDecoder()
+_WITH_FLOATS, _WITHOUT_FLOATS = (
+    json.JSONDecoder(
+        object_pairs_hook=_unique,
+        parse_constant=_refuse_number,
+        parse_int=_integer,
+        parse_float=read,
+    )
+    for read in (_finite, _refuse_number)
+)
 
 
 def _check_strings(value: Any) -> None:

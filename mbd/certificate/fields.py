@@ -19,7 +19,8 @@ from mbd.values import availability_name, check_modality_name, parse_availabilit
 
 _SMALL = 2**31 - 1
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-_SEGMENT = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*", re.ASCII)
+_SEGMENT = r"[A-Za-z0-9_+][A-Za-z0-9._+-]*+"
+_RELATIVE = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*+", re.ASCII)
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -77,7 +78,7 @@ def _modality(name: str) -> str:
 
 
 def _relative(path: str) -> str:
-    if not all(_SEGMENT.fullmatch(part) for part in path.split("/")):
+    if not _RELATIVE.fullmatch(path):
         raise ValueError("want a plain relative path")
     return path
 

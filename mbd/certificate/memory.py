@@ -8,9 +8,13 @@ cannot be changed; so the last ones are kept, under the bytes of what they were 
 from __future__ import annotations
 
 import marshal
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
 
 from pydantic import ValidatorFunctionWrapHandler, WrapValidator
+
+P = ParamSpec("P")
 
 _PARTS = 64
 _LONGEST = 16_384
@@ -41,3 +45,32 @@ class _Memory:
 def remembered() -> WrapValidator:
     """Annotates a field whose validated value may be one that an equal part gave before."""
     return WrapValidator(_Memory())
+
+
+def once(small: Callable[P, bool]) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Decorates a check that raises or returns nothing: made once for the very same arguments.
+
+    They cannot be changed, as remembered parts cannot. They are held here, so that no other
+    object takes the place of one.
+
+    Args:
+        small: Whether they may be held.
+    """
+
+    def decorate(check: Callable[P, None]) -> Callable[P, None]:
+        passed: dict[tuple[int, ...], tuple[Any, ...]] = {}
+
+        @wraps(check)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> None:
+            key = tuple(map(id, args))
+            if key in passed:
+                return
+            check(*args, **kwargs)
+            if small(*args, **kwargs) and not kwargs:
+                if len(passed) >= _PARTS:
+                    passed.clear()
+                passed[key] = args
+
+        return checked
+
+    return decorate

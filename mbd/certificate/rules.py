@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import timedelta
+from typing import Any
 
 from mbd.canonical.numbers import from_decimal
 from mbd.canonical.ulid import ulid_time
@@ -45,7 +46,7 @@ _PROMISES = re.compile(r"certif(?:y|ie)|guarant|\bproof|\bprove", re.IGNORECASE)
 _WHERE = re.compile(r"(?<![\w])(/|~/|[A-Za-z]:\\|\\\\)\w|\w+://")
 
 
-def _few_heads(guarantee: Guarantee, *_: object) -> bool:
+def _few_heads(guarantee: Guarantee, *_: Any) -> bool:
     return len(guarantee.heads) <= 64
 
 

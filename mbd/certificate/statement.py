@@ -8,12 +8,12 @@ integers are decimal strings in their one spelling.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mbd.canonical.digest import files_root
-from mbd.canonical.json import dumps, loads_strict
+from mbd.canonical.json import check_depth, dumps, loads_strict
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.fields import (
     Ascending,
@@ -34,7 +34,7 @@ from mbd.certificate.fields import (
 )
 from mbd.certificate.memory import remembered
 from mbd.errors import DataError
-from mbd.values import FileDigest, HeadParameters
+from mbd.values import HeadParameters
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -43,6 +43,7 @@ PREDICATE_TYPE = PREDICATE_FAMILY + "v1"
 SUBJECT_NAME = "model-after"
 
 MAX_STATEMENT_BYTES = 1 << 20
+_MAX_DEPTH = 16
 
 
 class Request(Closed):
@@ -227,7 +228,15 @@ def parse_statement(payload: bytes) -> Statement:
         DataError: Not strict JSON (`json.*`), another format (`statement.type`), a newer
             version of ours (`statement.version`), or a field at fault (`statement.schema`).
     """
-    value = loads_strict(payload, max_bytes=MAX_STATEMENT_BYTES, max_depth=16)
+    value = loads_strict(payload, max_bytes=MAX_STATEMENT_BYTES, max_depth=None)
+    try:
+        return _statement(value)
+    except DataError:
+        check_depth(payload, _MAX_DEPTH)  # what the schema takes is less deep
+        raise
+
+
+def _statement(value: Any) -> Statement:
     kind = value.get("predicateType") if isinstance(value, dict) else None
     if isinstance(kind, str) and kind != PREDICATE_TYPE:
         ours = kind.startswith(PREDICATE_FAMILY)
@@ -248,4 +257,4 @@ def manifest_digest(files: Sequence[ModelFile]) -> str:
     paths = [file.path for file in files]
     if paths != sorted(set(paths)):
         raise DataError("files: want ascending paths without repetition", code="model.digest")
-    return files_root(FileDigest(path=file.path, sha256=file.sha256) for file in files)
+    return files_root(files)

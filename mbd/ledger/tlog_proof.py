@@ -58,7 +58,7 @@ def parse_tlog_proof(text: str) -> TlogProof:
         raise _malformed("want 'index N', a plain decimal")
     if len(lines) > MAX_HASHES:
         raise _malformed(f"more than {MAX_HASHES} hashes")
-    return TlogProof(int(found[1]), tuple(_parse_hash(line) for line in lines), checkpoint, extra)
+    return TlogProof(int(found[1]), tuple(map(_parse_hash, lines)), checkpoint, extra)
 
 
 def _parse_extra(line: str) -> bytes:

@@ -6,13 +6,14 @@ import base64
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope as OtherEnvelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
 
 from mbd.canonical.json import dumps
+from mbd.certificate import bundle as bundle_module
 from mbd.certificate.bundle import MAX_BUNDLE_BYTES, Bundle, parse_bundle
 from mbd.certificate.envelope import parse_envelope, sign_statement
 from mbd.certificate.issue import build_statement, openings
@@ -166,3 +167,48 @@ def test_a_receipt_that_would_not_open_is_never_made():
             digests=openings(outcome()),
             **CONTENTS,
         )
+
+
+def spliced(start: int, length: int, insert: bytes) -> bytes:
+    return DATA[:start] + insert + DATA[start + length :]
+
+
+PLACES = st.integers(0, len(DATA)) | st.sampled_from(
+    [place for place, char in enumerate(DATA) if char in b'{}[]",:']
+)
+
+
+@given(
+    st.builds(
+        spliced,
+        PLACES,
+        st.integers(0, 3),
+        st.sampled_from([b"", b" ", b'"', b",", b"{", b"\\", b"\\u0041", b"\xc3\xa9", b"1", b"[]"])
+        | st.binary(max_size=2),
+    )
+)
+@example(DATA)
+@example(DATA[:-1] + b',"tlogProof":"x"}')
+@example(DATA.replace(b'"a":"b"', b'"a":-0'))
+@example(DATA.replace(b'"a":"b"', b'"a":0'))
+@example(DATA.replace(b'"a":"b"', b'"a":[[]]'))
+@example(DATA.replace(b'"a":"b"', b'"a":' + b"[" * 9 + b"]" * 9))
+@example(DATA.replace(b'"a":"b"', b'"a":"\\ud800"'))
+@example(DATA.replace(b'"a":"b"', b'"a":"b","a":"b"'))
+def test_the_quick_way_accepts_and_refuses_what_the_strict_way_does(data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle_module, "_parse_quickly", lambda _: None)
+        strict = result_of(data)
+
+    assert result_of(data) == strict
+
+
+def test_the_quick_way_is_taken():
+    assert bundle_module._parse_quickly(DATA) == BUNDLE
+
+
+def result_of(data):
+    try:
+        return parse_bundle(data)
+    except DataError as refusal:
+        return refusal.code, refusal.message
