@@ -1,0 +1,226 @@
+"""Engines that cheat and sign: each is the honest one with one function replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mbd.deletion.release as release_module
+import mbd.workflows.release as release_workflow
+import mbd.workflows.stage as stage_module
+import mbd.workflows.staging as staging_module
+import mbd.workflows.steps as steps_module
+from mbd.data.erasure import BucketErasure, erase_bucket
+from mbd.data.prepared import PreparedRows, PreparedStore
+from mbd.data.records import Records
+from mbd.data.store import Store
+from mbd.deletion.surgical import Rounded
+from mbd.head.integers import Ints
+from mbd.head.solve import HeadScale, solve
+from mbd.head.state import HeadState
+from mbd.workflows.policy import Policy
+from mbd.workflows.session import Session
+from mbd.workflows.snapshots import ReleasedHead
+from mbd.workflows.staging import Release
+
+Patch = pytest.MonkeyPatch
+Cheat = Callable[[Patch, Session], None]
+
+
+def _nothing(*arguments: Any, **options: Any) -> None:
+    """A check that is not made."""
+
+
+def _blind(patch: Patch) -> None:
+    """The engine's own checks are off."""
+    patch.setattr(stage_module, "check_taint", _nothing)
+    patch.setattr(staging_module, "refuse_unchanged", _nothing)
+    patch.setattr(steps_module, "_refuse_found", _nothing)
+    patch.setattr(steps_module, "_checked_root", lambda session, batch: session.store().root())
+
+
+def old_heads(patch: Patch, session: Session) -> None:
+    """State and rows are changed, the heads are those of before."""
+    _blind(patch)
+    snapshot, honest = session.model().snapshot, staging_module._release
+    held = {name: snapshot.head(name) for name in session.model().policy.heads}
+
+    def released(
+        policy: Policy, states: Mapping[str, HeadState], release: Release
+    ) -> tuple[dict[str, ReleasedHead], Any]:
+        return {n: held[n] for n in release.selected}, honest(policy, states, release)[1]
+
+    patch.setattr(staging_module, "_release", released)
+
+
+def noise_times(factor: float) -> Cheat:
+    """Noise of another size under the same name."""
+
+    def cheat(patch: Patch, session: Session) -> None:
+        honest = release_module.release
+
+        def released(rounded: Rounded, sigma: float, entropy: object) -> Ints:
+            noise = honest(rounded, sigma) - rounded.weights
+            scaled: Ints = np.rint(noise * factor).astype(np.int64)
+            return rounded.weights + scaled
+
+        patch.setattr(release_module, "release", released)
+
+    return cheat
+
+
+def another_lambda(patch: Patch, session: Session) -> None:
+    """A head that is the optimum of another objective than the policy announced."""
+
+    def scaled(scale: HeadScale) -> HeadScale:
+        return replace(scale, strong_convexity=4 * scale.strong_convexity)
+
+    def update(state: HeadState, scale: HeadScale, *, tolerance: float, grid: float) -> Rounded:
+        return Rounded(solve(state, scaled(scale), grid), grid)
+
+    patch.setattr(release_module, "surgical_update", update)
+    patch.setattr(
+        release_workflow,
+        "exact_update",
+        lambda state, scale, grid: solve(state, scaled(scale), grid),
+    )
+
+
+def doctored_state(patch: Patch, session: Session) -> None:
+    """A state that holds something else than the rows: heads and commitment follow it."""
+    honest = staging_module.subtract
+
+    def subtract(*arguments: Any) -> tuple[dict[str, HeadState], dict[str, int]]:
+        after, rows = honest(*arguments)
+        return {n: replace(state, cross=state.cross + 1) for n, state in after.items()}, rows
+
+    patch.setattr(staging_module, "subtract", subtract)
+
+
+def did_nothing(patch: Patch, session: Session) -> None:
+    """Fresh noise on the old state: rows and records stay, and the papers say so of themselves."""
+    _blind(patch)
+
+    def keep(
+        policy: Policy, states: Mapping[str, HeadState], removed: object
+    ) -> tuple[dict[str, HeadState], dict[str, int]]:
+        return dict(states), dict.fromkeys(states, 1)
+
+    patch.setattr(staging_module, "subtract", keep)
+    patch.setattr(steps_module, "erase_bucket", _nothing)
+
+
+def kept_records(patch: Patch, session: Session) -> None:
+    """The model forgets, the data store does not."""
+    _blind(patch)
+
+    def erase(store: Store, prepared: Sequence[PreparedStore], planned: BucketErasure) -> None:
+        held = store.read_bucket(planned.bucket)
+        erase_bucket(store, prepared, planned)
+        store.replace_bucket(planned.bucket, held)
+
+    patch.setattr(steps_module, "erase_bucket", erase)
+
+
+def kept_rows(patch: Patch, session: Session) -> None:
+    """The records are erased, the rows that the state was made of are not."""
+    _blind(patch)
+    patch.setattr(steps_module, "erase_bucket", _erase_records_only)
+
+
+def rows_renamed(patch: Patch, session: Session) -> None:
+    """Kept under a neighbour's name, and still learned from."""
+    _blind(patch)
+    _keep_sums(patch)
+
+    def erase(store: Store, prepared: Sequence[PreparedStore], planned: BucketErasure) -> None:
+        kept = [one.read_bucket(planned.bucket) for one in prepared]
+        _erase_records_only(store, prepared, planned)
+        for one, rows in zip(prepared, kept, strict=True):
+            renamed = {head: _rename_rows(found, planned) for head, found in rows.items()}
+            one.write_bucket(planned.bucket, renamed)
+
+    patch.setattr(steps_module, "erase_bucket", erase)
+
+
+def records_renamed(patch: Patch, session: Session) -> None:
+    """Records and rows are kept whole under a neighbour's name."""
+    _renamed(patch, lambda records: records)
+
+
+def records_laundered(patch: Patch, session: Session) -> None:
+    """The same with new ids and new salts: only the values are what they were."""
+    _renamed(patch, _new_ids_and_salts)
+
+
+def _renamed(patch: Patch, disguise: Callable[[Records], Records]) -> None:
+    _blind(patch)
+    _keep_sums(patch)
+
+    def erase(store: Store, prepared: Sequence[PreparedStore], planned: BucketErasure) -> None:
+        (plan,) = planned.plans
+        held = store.read_bucket(planned.bucket)
+        neighbour = _neighbour(held.subjects, plan.subject)
+        mine = held.where(subjects=[plan.subject])
+        rest = held.select(i for i, s in enumerate(held.subjects) if s != plan.subject)
+        moved = disguise(replace(mine, subjects=(neighbour,) * len(mine)))
+        new = dict(zip(mine.record_ids, moved.record_ids, strict=True))
+        store.replace_bucket(planned.bucket, Records.concat([rest, moved]))
+        for one in prepared:
+            rows = one.read_bucket(planned.bucket)
+            one.write_bucket(
+                planned.bucket,
+                {
+                    head: _rename_rows(found, planned, neighbour, new)
+                    for head, found in rows.items()
+                },
+            )
+
+    patch.setattr(steps_module, "erase_bucket", erase)
+
+
+def _keep_sums(patch: Patch) -> None:
+    """The state stays that of the rows, whoever they are said to be of."""
+
+    def keep(
+        policy: Policy, states: Mapping[str, HeadState], removed: object
+    ) -> tuple[dict[str, HeadState], dict[str, int]]:
+        return dict(states), dict.fromkeys(states, 1)
+
+    patch.setattr(staging_module, "subtract", keep)
+
+
+def _erase_records_only(
+    store: Store, prepared: Sequence[PreparedStore], planned: BucketErasure
+) -> None:
+    erase_bucket(store, [], planned)
+
+
+def _rename_rows(
+    rows: PreparedRows,
+    planned: BucketErasure,
+    neighbour: str | None = None,
+    new: Mapping[str, str] | None = None,
+) -> PreparedRows:
+    (plan,) = planned.plans
+    name = neighbour or _neighbour(rows.subjects, plan.subject)
+    return PreparedRows(
+        tuple((new or {}).get(record, record) for record in rows.record_ids),
+        tuple(name if subject == plan.subject else subject for subject in rows.subjects),
+        rows.v,
+        rows.t,
+    )
+
+
+def _neighbour(subjects: Sequence[str], subject: str) -> str:
+    return next(name for name in subjects if name != subject)
+
+
+def _new_ids_and_salts(records: Records) -> Records:
+    ids = tuple(f"x{number:03}" for number in range(len(records)))
+    none = (None,) * len(records)
+    return replace(records, record_ids=ids, salts=dict.fromkeys(records.x, none))

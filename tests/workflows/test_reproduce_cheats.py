@@ -1,0 +1,168 @@
+"""Engines that cheat, sign and log with honest keys: the retained data refutes each of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mbd.workflows.release as release_workflow
+from mbd.database import pointers
+from mbd.workflows.demo import keep_model, plant_lazy_engine
+from tests.workflows import cheats
+from tests.workflows.auditing import Revoked, Verdict, escrow_of, handed_over, judge, revoke
+from tests.workflows.cheats import Cheat
+from tests.workspaces import TrainedWorkspace, run_mbd
+
+
+def cheated(workspace: TrainedWorkspace, cheat: Cheat, *options: str) -> Revoked:
+    """A certificate that a cheating engine signed and logged, with honest keys."""
+    with pytest.MonkeyPatch.context() as patch:
+        cheat(patch, workspace.session())
+        return revoke(workspace, workspace.revocable[0], *options)
+
+
+def assert_refuted(found: Verdict, *codes: str) -> None:
+    assert (found.exit_code, found.result) == (1, "fail"), found
+    assert found.code in codes, found
+    assert found.reason.startswith("REFUTED: ")
+
+
+REFUTED: dict[str, tuple[Cheat, str]] = {
+    "did nothing to the heads": (cheats.old_heads, "reproduce.head"),
+    "did nothing at all": (cheats.did_nothing, "reproduce.forget_set"),
+    "noise ten times too small": (cheats.noise_times(0.1), "reproduce.head"),
+    "noise ten times too large": (cheats.noise_times(10), "reproduce.head"),
+    "no noise": (cheats.noise_times(0), "reproduce.head"),
+    "another lambda": (cheats.another_lambda, "reproduce.head"),
+    "a doctored state": (cheats.doctored_state, "reproduce.state"),
+    "kept the records": (cheats.kept_records, "reproduce.forget_set"),
+    "kept the rows": (cheats.kept_rows, "reproduce.forget_set"),
+    "kept the rows under another name": (cheats.rows_renamed, "reproduce.rows"),
+    "kept everything under another name": (cheats.records_renamed, "reproduce.forget_set"),
+}
+
+
+@pytest.mark.parametrize("name", REFUTED)
+def test_a_cheating_engine_is_refuted_whatever_it_signed(
+    trained_workspace: TrainedWorkspace, name: str
+) -> None:
+    cheat, code = REFUTED[name]
+    revoked = cheated(trained_workspace, cheat)
+    assert run_mbd(revoked.root, "verify", str(revoked.bundle)).code == 0, "the paper is perfect"
+    assert_refuted(judge(revoked, handed_over(revoked)), code)
+
+
+@pytest.mark.parametrize("name", ["another lambda", "a doctored state"])
+def test_an_exact_certificate_that_is_not_is_refuted(
+    trained_workspace: TrainedWorkspace, name: str
+) -> None:
+    revoked = cheated(trained_workspace, REFUTED[name][0], "--method", "exact")
+    assert_refuted(judge(revoked, handed_over(revoked)), REFUTED[name][1], "reproduce.head")
+
+
+OUT_OF_SIGHT = ("did nothing at all", "kept the records", "kept everything under another name")
+
+
+@pytest.mark.parametrize("name", [name for name in REFUTED if name not in OUT_OF_SIGHT])
+def test_an_escrow_is_enough_to_refute_what_rows_and_model_show(
+    trained_workspace: TrainedWorkspace, name: str
+) -> None:
+    revoked = cheated(trained_workspace, REFUTED[name][0])
+    found = judge(revoked, handed_over(revoked), escrow=escrow_of(revoked))
+    assert_refuted(found, "reproduce.head", "reproduce.rows", "reproduce.state")
+
+
+@pytest.mark.parametrize("name", OUT_OF_SIGHT)
+def test_what_an_escrow_cannot_refute_is_said(
+    trained_workspace: TrainedWorkspace, name: str
+) -> None:
+    """Nobody without the receipt knows whose data should be gone."""
+    revoked = cheated(trained_workspace, REFUTED[name][0])
+    found = judge(revoked, handed_over(revoked), escrow=escrow_of(revoked))
+    assert found.result == "pass"
+    assert "takes the receipt" in found.reason
+
+
+def test_values_under_a_new_name_with_new_ids_and_salts_are_no_proof_and_no_success(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    """Copies that were always there are covered by no certificate, and look the same."""
+    revoked = cheated(trained_workspace, cheats.records_laundered)
+    found = judge(revoked, handed_over(revoked))
+    assert (found.exit_code, found.result, found.code) == (3, "skipped", "reproduce.copies")
+
+
+def test_the_model_of_before_in_service_is_refuted(
+    trained_workspace: TrainedWorkspace, tmp_path: Path
+) -> None:
+    before = keep_model(trained_workspace.root, tmp_path / "before")
+    revoked = revoke(trained_workspace, trained_workspace.revocable[0])
+    plant_lazy_engine(revoked.root, before, tmp_path / "cheat")
+    assert_refuted(judge(revoked, tmp_path / "cheat"), "reproduce.model", "reproduce.head")
+
+
+def test_records_put_back_afterwards_are_refuted(trained_workspace: TrainedWorkspace) -> None:
+    session, user = trained_workspace.session(), trained_workspace.revocable[0]
+    bucket = session.store().bucket_of(user)
+    records = session.store().read_bucket(bucket)
+    revoked = revoke(trained_workspace, user)
+    trained_workspace.session().store().replace_bucket(bucket, records)
+    assert_refuted(judge(revoked, handed_over(revoked)), "reproduce.forget_set")
+
+
+def test_rows_put_back_afterwards_are_refuted(trained_workspace: TrainedWorkspace) -> None:
+    session, user = trained_workspace.session(), trained_workspace.revocable[0]
+    training = session.model().policy.training_id
+    bucket = session.prepared(training).bucket_of(user)
+    rows = session.prepared(training).read_bucket(bucket)
+    revoked = revoke(trained_workspace, user)
+    trained_workspace.session().prepared(training).write_bucket(bucket, rows)
+    assert_refuted(judge(revoked, handed_over(revoked)), "reproduce.forget_set")
+    found = judge(revoked, revoked.root, escrow=escrow_of(revoked))
+    assert_refuted(found, "reproduce.head", "reproduce.rows", "reproduce.state")
+
+
+def test_rows_that_vanished_are_refuted(trained_workspace: TrainedWorkspace) -> None:
+    """Less data than the model learned from: the commitment tells."""
+    revoked = revoke(trained_workspace, trained_workspace.revocable[0])
+    prepared = trained_workspace.session().prepared(_training(trained_workspace))
+    rows = prepared.read_bucket(0)
+    fewer = {head: found.select(np.arange(len(found) - 1)) for head, found in rows.items()}
+    prepared.write_bucket(0, fewer)
+    for found in (
+        judge(revoked, revoked.root),
+        judge(revoked, revoked.root, escrow=escrow_of(revoked)),
+    ):
+        assert_refuted(found, "reproduce.state", "reproduce.head")
+
+
+def test_an_old_state_that_was_kept_is_refuted(trained_workspace: TrainedWorkspace) -> None:
+    session = trained_workspace.session()
+    old, kept = session.state().folder, trained_workspace.root.parent / "old"
+    shutil.copytree(old, kept)
+    revoked = revoke(trained_workspace, trained_workspace.revocable[0])
+    shutil.copytree(kept, old)
+    assert_refuted(judge(revoked, handed_over(revoked)), "reproduce.kept_state")
+
+
+def test_a_head_that_declares_other_noise_is_refuted(trained_workspace: TrainedWorkspace) -> None:
+    def undeclared(patch: pytest.MonkeyPatch, session: object) -> None:
+        patch.setattr(release_workflow, "noise_steps", lambda sigma, grid: 1)
+
+    revoked = cheated(trained_workspace, undeclared)
+    assert_refuted(judge(revoked, handed_over(revoked)), "artifact.noise")
+
+
+def test_a_lie_in_the_pointers_changes_nothing(trained_workspace: TrainedWorkspace) -> None:
+    """Files are found by their digests: what the database calls current does not matter."""
+    revoked = revoke(trained_workspace, trained_workspace.revocable[0])
+    with trained_workspace.session().database.transaction() as connection:
+        pointers.set(connection, "model", "{}")
+    assert judge(revoked, revoked.root).result == "pass"
+
+
+def _training(workspace: TrainedWorkspace) -> str:
+    return workspace.session().model().policy.training_id
