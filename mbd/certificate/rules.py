@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from mbd.canonical.numbers import from_decimal
@@ -35,6 +36,7 @@ REPRODUCE = "mbd state check"
 
 POLICY_FILE = "policy.json"
 _CORE_FILES = {"core.json", "core.safetensors"}
+_OTHER_FILES = {POLICY_FILE, *_CORE_FILES}
 _HEAD_FILE = re.compile(r"heads/([^/]+)\.safetensors")
 
 YEARS = ("2020", "2200")
@@ -48,6 +50,13 @@ _WHERE = re.compile(r"(?<![\w])(/|~/|[A-Za-z]:\\|\\\\)\w|\w+://")
 
 def _few_heads(guarantee: Guarantee, *_: Any) -> bool:
     return len(guarantee.heads) <= 64
+
+
+@lru_cache(maxsize=512)  # paths are short, and those of all models much alike
+def _head_of(path: str) -> str | None:
+    """The head that a file of the model holds, if it holds one."""
+    found = _HEAD_FILE.fullmatch(path)
+    return found[1] if found else None
 
 
 def check_class_rules(statement: Statement) -> None:
@@ -70,7 +79,7 @@ def check_model(statement: Statement) -> None:
         raise DataError("modelAfter.digest is not the root over its files", code="model.digest")
     files = {file.path: file.sha256 for file in model.files}
     for path in files:
-        if path not in {POLICY_FILE, *_CORE_FILES} and not _HEAD_FILE.fullmatch(path):
+        if path not in _OTHER_FILES and _head_of(path) is None:
             raise DataError(f"{path[:100]} is no part of a model", code="model.file")
     if POLICY_FILE not in files:
         raise DataError(f"a model without {POLICY_FILE}", code="model.policy")
@@ -159,15 +168,20 @@ def check_wording(guarantee: Guarantee) -> None:
 
 def check_heads(predicate: Predicate) -> None:
     """No head is left out: of the model, of those that read a revoked modality, of parameters."""
-    guarantee, selected = predicate.guarantee, predicate.guarantee.selected_heads
     _check_head_files(predicate)
+    _check_selected(predicate.guarantee, predicate.deletion.modalities)
+
+
+@once(_few_heads)
+def _check_selected(guarantee: Guarantee, modalities: tuple[str, ...]) -> None:
+    selected = guarantee.selected_heads
     if not set(selected) <= set(guarantee.heads):
         raise DataError("selectedHeads names a head that the model lacks", code="heads.unknown")
     inputs = {head: parse_availability(head) for head in guarantee.heads}
-    for modality in predicate.deletion.modalities:
+    for modality in modalities:
         if not any(modality in names for names in inputs.values()):
             raise DataError(f"no head of the model reads {modality}", code="heads.modality")
-    revoked = set(predicate.deletion.modalities)
+    revoked = set(modalities)
     retrained = is_retrained(guarantee)
     touched = tuple(head for head, names in inputs.items() if names & revoked or retrained)
     nothing_to_do = guarantee.guarantee_class == "exact" and not selected and not retrained
@@ -183,10 +197,9 @@ def check_heads(predicate: Predicate) -> None:
 
 
 def _check_head_files(predicate: Predicate) -> None:
-    matches = [_HEAD_FILE.fullmatch(file.path) for file in predicate.deletion.model_after.files]
-    found = {match[1] for match in matches if match is not None}
+    found = {_head_of(file.path) for file in predicate.deletion.model_after.files} - {None}
     if found != set(predicate.guarantee.heads):
-        other = sorted(found ^ set(predicate.guarantee.heads))
+        other = sorted(filter(None, found ^ set(predicate.guarantee.heads)))
         raise DataError(
             f"heads and the files of the model differ by {', '.join(other)[:200]}",
             code="heads.files",

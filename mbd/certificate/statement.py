@@ -96,7 +96,7 @@ class OutOfScope(Closed):
 class Deletion(Closed):
     """What was removed, and what the model is now."""
 
-    modalities: Annotated[Ascending[Modality], Field(min_length=1)]
+    modalities: Annotated[Ascending[Modality], Field(min_length=1), remembered()]
     model_after: Model
     commitments: Commitments
     stores: Annotated[Items[Store], remembered()]
