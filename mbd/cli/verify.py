@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mbd.canonical.text import printable
-from mbd.certificate.bundle import MAX_BUNDLE_BYTES
 from mbd.certificate.receipt import MAX_RECEIPT_BYTES
-from mbd.cli.output import emit, json_option
+from mbd.cli.output import emit, json_option, note
 from mbd.cli.trust_source import TrustSource, find_trust
+from mbd.cli.verify_run import Judged, Remembered, Run
 from mbd.errors import UsageError
-from mbd.verify import LEVELS, verify_bundle, worst
+from mbd.ledger.note import MAX_NOTE_BYTES
+from mbd.verify import LEVELS, TrustPolicy, worst
 from mbd.verify.case import Case
+from mbd.verify.codes import CODES
+from mbd.verify.memory import default_path
 from mbd.verify.reading import read_regular
+from mbd.verify.summary import summary, summary_of_many
 
 _HELP = """Check deletion certificates, offline.
 
@@ -26,20 +30,40 @@ FILE is a bundle, or a pattern such as 'certs/*.json'. Trust comes from --trust,
 standard error. Never believe one that came with the certificate.
 
 \b
+Levels; each includes the ones above it
+  SIGNED      whole, within its own rules, arithmetic recomputed, signed by a key you trust
+  LOGGED      entered in the log you trust (this is required unless --require says otherwise)
+  CONSISTENT  that log only grew since your last visit (--consistency, where it has another size)
+  WITNESSED   enough of the witnesses in your trust file saw the same log
+and beside them, each where its input is given
+  ARTIFACTS   the model's files are the certificate's (--model)
+  SUBJECT     the receipt opens the certificate (--receipt)
+  REPRODUCED  the retained data gives the model again (--reproduce)
+
+What is given is required: a receipt that opens nothing leaves nothing valid. Of several files, a
+receipt or an escrow is held against the one that it names.
+
+After a success the checkpoint is remembered, outside any workspace (--memory, --no-memory).
+
+\b
 Exit codes
    0  valid at the checkpoint shown (whether superseded later is not checked)
    1  invalid or malformed
    2  wrong usage: no such file, a bad trust file
-   3  undecidable: no trust file, unknown key, version or theorem, level not evaluable
+   3  undecidable: no trust file, unknown key, version or theorem, required level not evaluable
    9  valid, but the key was distrusted later
   70  internal error
-Several files: the worst, in the order 70, 1, 3, 9, 0.
+Several files: the worst, in the order 70, 1, 3, 9, 0. They get a line each, and a full report
+only where not valid (`mbd -v verify` for all). --codes lists what a check can say.
 """
+
+_FILE = click.Path(path_type=Path)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command(help=_HELP, epilog="Example: mbd verify cert.json --trust trust.toml")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--trust", type=click.Path(path_type=Path), help="Keys and limits you accept.")
+@click.argument("files", nargs=-1, metavar="FILE...")
+@click.option("--trust", type=_FILE, help="Keys and limits you accept.")
 @click.option(
     "--require",
     type=click.Choice(LEVELS, case_sensitive=False),
@@ -48,26 +72,34 @@ Several files: the worst, in the order 70, 1, 3, 9, 0.
 @click.option(
     "--model",
     "model_dir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=_FOLDER,
     help="Folder with the released model: hold its files, constants and noise against the claim.",
 )
 @click.option(
-    "--receipt",
-    type=click.Path(path_type=Path),
-    help="The subject's receipt: open the certificate's commitments.",
+    "--receipt", type=_FILE, help="The subject's receipt: open the certificate's commitments."
 )
 @click.option(
     "--reproduce",
     "retained",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=_FOLDER,
     metavar="DIR",
     help="Workspace with the retained data: rebuild the state and the heads, and compare.",
 )
 @click.option(
     "--escrow",
-    type=click.Path(path_type=Path),
+    type=_FILE,
     help="With --reproduce: what opens the commitments, where there is no receipt.",
 )
+@click.option(
+    "--consistency",
+    "growth",
+    type=_FILE,
+    multiple=True,
+    help="Output of `mbd ledger consistency`: the log only grew; several are chained.",
+)
+@click.option("--memory", type=_FILE, help="Where the last checkpoint is remembered.")
+@click.option("--no-memory", is_flag=True, help="Neither read nor write what is remembered.")
+@click.option("--codes", is_flag=True, help="List every code that a check can give, and stop.")
 @json_option
 @click.pass_context
 def verify(
@@ -79,33 +111,53 @@ def verify(
     receipt: Path | None,
     retained: Path | None,
     escrow: Path | None,
+    growth: tuple[Path, ...],
+    memory: Path | None,
+    no_memory: bool,
+    codes: bool,
     as_json: bool,
 ) -> None:
+    if codes:
+        _list_codes(as_json)
+        return
+    if not files:
+        raise UsageError("name at least one FILE", field="FILE", hint="see `mbd verify --help`")
+    if no_memory and memory is not None:
+        raise UsageError("--memory and --no-memory contradict each other", field="--memory")
     level = next((name for name in LEVELS if require and name == require.upper()), None)
     paths = _expand(files)
     source = find_trust(ctx, trust)
     policy = source.load()
     opening = read_regular(receipt, MAX_RECEIPT_BYTES) if receipt else None
-    reproducer = _reproducer(retained, opening, escrow)
-    contents = [read_regular(path, MAX_BUNDLE_BYTES) for path in paths]
-    reports = [
-        verify_bundle(
-            data,
-            policy,
-            model_dir=model_dir,
-            receipt=opening,
-            reproducer=reproducer,
-            require=level,
-        )
-        for data in contents
-    ]
+    run = Run(
+        policy,
+        {
+            "model_dir": model_dir,
+            "receipt": opening,
+            "reproducer": _reproducer(retained, opening, escrow),
+            "growth": tuple(read_regular(path, MAX_NOTE_BYTES) for path in growth),
+            "require": level,
+        },
+        Remembered.open(None if no_memory else memory or _default_memory(policy)),
+    )
+    found = run.judge(paths)
     source.tell()
-    exit_code = worst([report.exit_code for report in reports])
-    names = [printable(str(path)) for path in paths]
-    named = [(name, report.to_json()) for name, report in zip(names, reports, strict=True)]
-    blocks = [f"{_title(name)}\n{r.summary()}" for name, r in zip(names, reports, strict=True)]
-    emit("verify", _payload(named, exit_code, source), as_json, "\n\n".join(blocks))
+    run.memory.save()
+    verbose = bool(ctx.obj and ctx.obj.get("verbose"))
+    exit_code = worst([one.exit_code for one in found])
+    emit("verify", _payload(found, exit_code, source), as_json, _text(found, verbose))
     ctx.exit(exit_code)
+
+
+def _default_memory(policy: TrustPolicy | None) -> Path | None:
+    """Where this user's memory of the trusted log is; none without a log or a home."""
+    if policy is None or policy.log is None:
+        return None
+    try:
+        return default_path(policy.log)
+    except RuntimeError as error:  # Path.home() of a user that the system does not know
+        note(f"nothing is remembered: {error}")
+        return None
 
 
 def _reproducer(
@@ -135,22 +187,41 @@ def _expand(patterns: tuple[str, ...]) -> list[Path]:
     return list(paths)
 
 
+def _text(found: Sequence[Judged], verbose: bool) -> str:
+    """A full report of the one file, or of those not valid and then a line for each."""
+    many = len(found) > 1
+    blocks = [
+        f"{_title(one.name)}\n{summary(one.report)}"
+        for one in found
+        if one.report is not None and (verbose or not many or one.exit_code != 0)
+    ]
+    if many or found[0].report is None:
+        blocks.append(summary_of_many([(_title(one.name), one.report) for one in found]))
+    return "\n\n".join(blocks)
+
+
 def _title(name: str) -> str:
-    """The name above a report; in quotes if it could be read as part of one."""
+    """The name of a file; in quotes if it could be read as part of a report."""
     return name if " " not in name else f'"{name}"'
 
 
-def _payload(
-    reports: list[tuple[str, dict[str, Any]]], exit_code: int, source: TrustSource
-) -> dict[str, Any]:
+def _payload(found: Sequence[Judged], exit_code: int, source: TrustSource) -> dict[str, Any]:
     """The worst report's fields on top; with several files, all of them under `files`."""
-    path, first = next((p, r) for p, r in reports if r["exitCode"] == exit_code)
+    reports = [one.to_json() for one in found]
     document = {
-        "file": path,
-        **first,
+        **next(one for one in reports if one["exitCode"] == exit_code),
         "trust": printable(str(source.path)) if source.path else None,
+        "ownTrust": source.own,
     }
-    document["ownTrust"] = source.own
-    if len(reports) > 1:
-        document["files"] = [{"file": name, **report} for name, report in reports]
-    return document
+    return document | ({"files": reports} if len(reports) > 1 else {})
+
+
+def _list_codes(as_json: bool) -> None:
+    payload = {
+        "codes": [
+            {"code": code, "outcome": one.outcome, "sentence": one.sentence}
+            for code, one in CODES.items()
+        ]
+    }
+    lines = [f"{one.outcome:<7}  {code:<26}  {one.sentence}" for code, one in CODES.items()]
+    emit("verify", payload, as_json, "\n".join(lines))

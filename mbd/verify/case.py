@@ -14,6 +14,7 @@ from mbd.errors import MbdError
 from mbd.ledger.entry import Entry
 from mbd.ledger.note import Checkpoint
 from mbd.ledger.tlog_proof import TlogProof
+from mbd.verify.memory import Recalled
 from mbd.verify.trust import TrustedIssuer, TrustPolicy
 
 T = TypeVar("T")
@@ -31,6 +32,14 @@ class NotReached(Undecided):
     """A check that needs what an earlier one did not deliver."""
 
 
+@dataclass(frozen=True)
+class SignedHead:
+    """A tree head that the trusted log signed, and the note that shows it."""
+
+    checkpoint: Checkpoint
+    note: str
+
+
 @dataclass
 class Case:
     """One bundle on trial. A check fills in what it established; later ones read it."""
@@ -42,11 +51,20 @@ class Case:
     receipt: bytes | None = None
     reproducer: Callable[[Case], str] | None = None
     """Rebuilds what the certificate commits to from retained data; made by whoever holds it."""
+    growth: tuple[bytes, ...] = ()
+    """Proofs that the log only grew, as `mbd ledger consistency` prints them."""
+    recalled: Recalled | None = None
+    """What an earlier visit left; None if nothing is to be remembered."""
     found_bundle: Bundle | None = None
     found_statement: Statement | None = None
     found_entry: Entry | None = None
     found_proof: TlogProof | None = None
     found_checkpoint: Checkpoint | None = None
+    found_head: SignedHead | None = None
+    later_heads: tuple[SignedHead, ...] = ()
+    """Checkpoints that this one is proved to be part of, itself among them; by check 17."""
+    to_remember: SignedHead | None = None
+    """The newest one that agrees with what was remembered; set by check 17."""
     signers: tuple[TrustedIssuer, ...] = ()
     """Trusted issuers whose signatures hold; set by check 10."""
 
@@ -92,6 +110,11 @@ class Case:
     def checkpoint(self) -> Checkpoint:
         """Set by check 12; its signature is check 13."""
         return _reached(self.found_checkpoint, 12)
+
+    @property
+    def signed_head(self) -> SignedHead:
+        """The same with the log's signature, set by check 13."""
+        return _reached(self.found_head, 13)
 
 
 def _reached(value: T | None, number: int) -> T:

@@ -18,7 +18,10 @@ def subject(case: Case) -> str:
     if case.receipt is None:
         raise Undecided("no receipt was given", code="receipt.missing")
     receipt = parse_receipt(case.receipt)
-    open_commitments(receipt, case.statement.predicate)
+    predicate = case.statement.predicate
+    if receipt.certificate_id != predicate.certificate_id:
+        raise Undecided(f"it is for {receipt.certificate_id}", code="receipt.other")
+    open_commitments(receipt, predicate)
     check_items(receipt)
     shown = f"{len(receipt.items)} erased item{'s' * (len(receipt.items) != 1)} proved"
     return f"about {receipt.subject}; {shown}" + ("" if receipt.whole else " (an excerpt)")
@@ -54,8 +57,3 @@ def reproduction(case: Case) -> str:
     if case.reproducer is None:
         raise Undecided("no retained data was given", code="reproduce.missing")
     return case.reproducer(case)
-
-
-def not_evaluated(case: Case) -> str:
-    """17, 18. Consistency with an earlier visit, and witnesses."""
-    raise Undecided("not evaluated by this version", code="not_evaluated")

@@ -13,7 +13,7 @@ from mbd.ledger.entry import parse_entry
 from mbd.ledger.merkle import earlier_root, verify_inclusion
 from mbd.ledger.note import open_checkpoint, parse_checkpoint, parse_note
 from mbd.ledger.tlog_proof import parse_tlog_proof
-from mbd.verify.case import Case, CheckFailed, NotReached, Undecided
+from mbd.verify.case import Case, CheckFailed, NotReached, SignedHead, Undecided
 from mbd.verify.trust import TrustedLog
 
 CLOCK_SKEW = timedelta(minutes=10)
@@ -54,7 +54,7 @@ def inclusion(case: Case) -> str:
 
 def log_signature(case: Case) -> str:
     """13. The trusted log signed the checkpoint."""
-    log = _trusted_log(case)
+    log = trusted_log(case)
     if case.checkpoint.origin != log.origin:
         raise Undecided(f"a log called {case.checkpoint.origin[:100]!r}", code="log.unknown")
     try:
@@ -63,6 +63,7 @@ def log_signature(case: Case) -> str:
         if error.code == "note.unknown_key":
             raise Undecided("no trusted log key signed it", code="log.unknown") from error
         raise CheckFailed(error.message, code="log.sig") from error
+    case.found_head = SignedHead(case.checkpoint, case.proof.checkpoint)
     return log.origin
 
 
@@ -128,7 +129,8 @@ def key_at_index(case: Case) -> str:
     return "the key was retired after this entry" if case.ended else ""
 
 
-def _trusted_log(case: Case) -> TrustedLog:
+def trusted_log(case: Case) -> TrustedLog:
+    """The log of the trust file; `Undecided` without one."""
     if case.trust is None:
         raise Undecided("no trust file", code="trust.missing")
     if case.trust.log is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mbd.certificate.statement import Guarantee
+from mbd.verify.words import in_words
 
 Result = Literal["pass", "fail", "skipped"]
 Level = Literal["SIGNED", "LOGGED", "CONSISTENT", "WITNESSED", "ARTIFACTS", "SUBJECT", "REPRODUCED"]
@@ -21,8 +22,16 @@ LEVELS = BASE_LEVELS + EXTRA_LEVELS
 DEFAULT_LEVEL: Level = "LOGGED"
 
 EXIT_CODES: dict[Verdict, int] = {"valid": 0, "invalid": 1, "undecided": 3, "not-current": 9}
-WORST_FIRST = (70, 1, 3, 9, 0)
+INTERNAL = 70
+"""Exit code where a check did not judge but broke, which is a defect of ours."""
+WORST_FIRST = (INTERNAL, 1, 3, 9, 0)
 """Which exit code speaks for several files."""
+
+NOTHING_REMEMBERED = ("ckpt.first", "ckpt.no_memory")
+"""Codes of a check 17 that has nothing to compare with."""
+
+OF_ANOTHER = ("receipt.other", "reproduce.other", "not_reached")
+"""Codes of a check whose input names another certificate, or cannot be told to name this one."""
 
 LIMITS = (
     "No signature shows that copies elsewhere are gone.",
@@ -43,14 +52,21 @@ class CheckResult:
     result: Result
     reason: str
 
+    @property
+    def text(self) -> str:
+        """The same in plain words."""
+        return in_words(self.number, self.code, self.reason)
+
     def to_json(self) -> dict[str, Any]:
         """The check as `mbd verify --json` prints it."""
         return {
             "number": self.number,
             "name": self.name,
+            "level": self.level,
             "code": self.code,
             "result": self.result,
             "reason": self.reason,
+            "text": self.text,
         }
 
 
@@ -69,30 +85,36 @@ class Report:
     """`origin@size` of the verified checkpoint."""
     guarantee: Guarantee | None = None
     """What the certificate states; believe it only if the verdict is good."""
+    given: tuple[Level, ...] = ()
+    """Levels for which something was given: what is given has to hold."""
+    remember: str | None = None
+    """The signed checkpoint to remember, should the exit code be 0."""
 
     @property
     def level_reached(self) -> str | None:
         """The highest base level with no check left open, and each extra level, joined by +."""
         reached: list[str] = []
         for level in BASE_LEVELS:
-            if not self._passed(level):
+            if not self._holds(level):
                 break
             reached = [level]
         if not reached:
             return None
-        return "+".join(reached + [level for level in EXTRA_LEVELS if self._passed(level)])
+        return "+".join(reached + [level for level in EXTRA_LEVELS if self._holds(level)])
 
     @property
     def verdict(self) -> Verdict:
         """invalid beats undecided beats not-current."""
         if any(check.result == "fail" for check in self.checks):
             return "invalid"
-        # Only the log can tell that a key signed before its end.
-        dated = self.ended or not self.current
-        needed = ("LOGGED", *self._needed()) if dated else self._needed()
-        if not all(self._passed(level) for level in needed):
+        if self.missing:
             return "undecided"
         return "valid" if self.current else "not-current"
+
+    @property
+    def missing(self) -> tuple[Level, ...]:
+        """Levels that have to hold and were not reached."""
+        return tuple(level for level in self._needed() if not self._holds(level))
 
     @property
     def exit_code(self) -> int:
@@ -126,55 +148,51 @@ class Report:
             "limits": list(LIMITS),
         }
 
-    def summary(self) -> str:
-        """The checks, what was not checked, the limits, and last the verdict."""
-        lines = [
-            f"  {c.number:>2}  {c.result:<7}  {c.name}" + (f": {c.reason}" if c.reason else "")
-            for c in self.checks
-        ]
-        return "\n".join([*lines, *self._notes(), self._sentence()])
+    def opens(self, level: Level) -> bool:
+        """Whether what was given for this level names this certificate."""
+        own = [check for check in self.checks if check.level == level]
+        return all(check.code not in OF_ANOTHER for check in own)
+
+    def without(self, level: Level) -> Report:
+        """The same report where what was given for this level is another certificate's."""
+        return replace(self, given=tuple(one for one in self.given if one != level))
 
     def _needed(self) -> tuple[Level, ...]:
-        """The base levels up to the required one; an extra level needs the default base too."""
-        extra = self.required in EXTRA_LEVELS
-        base = DEFAULT_LEVEL if extra else self.required
-        below = BASE_LEVELS[: BASE_LEVELS.index(base) + 1]
-        return (*below, self.required) if extra else below
+        """The base levels up to the highest that is asked for, and the others asked for.
 
-    def _passed(self, level: Level) -> bool:
+        An extra level needs the default base too, and so does a key that has an end: only the
+        log can tell that it signed before that.
+        """
+        asked: set[Level] = {self.required, *self.given}
+        if self.required in EXTRA_LEVELS or self.ended or not self.current:
+            asked.add(DEFAULT_LEVEL)
+        highest = max(BASE_LEVELS.index(level) for level in asked if level in BASE_LEVELS)
+        extra = tuple(level for level in EXTRA_LEVELS if level in asked)
+        return (*BASE_LEVELS[: highest + 1], *extra)
+
+    def _holds(self, level: Level) -> bool:
+        """Whether all of its checks passed; witnesses stand in for a first visit."""
         own = [check for check in self.checks if check.level == level]
+        if level == "CONSISTENT" and own and own[0].code in NOTHING_REMEMBERED:
+            return self._holds("WITNESSED")
         return bool(own) and all(check.result == "pass" for check in own)
 
-    def _sentence(self) -> str:
-        level = self.level_reached or "none"
-        at = f" at checkpoint {self.checkpoint}" if self.checkpoint else ""
-        failed = self.first_failed
-        text = {
-            "valid": f"VALID{at}; level {level}; {self._claim()}",
-            "not-current": f"VALID{at}, NOT CURRENT: the key was distrusted later; "
-            f"level {level}; {self._claim()}",
-            "invalid": f"INVALID: {failed.code if failed else ''}; level {level}",
-            "undecided": f"UNDECIDED: {self.required} was required; level {level}",
-        }
-        return text[self.verdict]
 
-    def _claim(self) -> str:
-        """What was found valid: the class, and what it costs or that it changed nothing."""
-        found = self.guarantee
-        if found is None:
-            return "no claim"
-        details = {
-            "certified": f": epsilon {found.epsilon}, delta {found.delta}",
-            "exact": "" if found.selected_heads else ": no head was replaced",
-            "empirical": ": measured, no privacy loss is stated",
-        }
-        return f"class {found.guarantee_class}{details[found.guarantee_class]}"
+def settle(reports: Sequence[Report]) -> list[Report]:
+    """Reports of several files that were judged with one receipt or one escrow.
 
-    def _notes(self) -> list[str]:
-        return [
-            "Not checked: " + "; ".join(self.not_checked) + ".",
-            "Limits: " + " ".join(LIMITS),
-        ]
+    It is required of the certificate that it names; if it names one, the others are excused,
+    unless the level was asked for by name.
+    """
+    settled = list(reports)
+    for level in ("SUBJECT", "REPRODUCED"):
+        own = [report.opens(level) for report in reports]
+        if any(own):
+            settled = [
+                report if mine or report.required == level else report.without(level)
+                for report, mine in zip(settled, own, strict=True)
+            ]
+    return settled
 
 
 def worst(codes: Sequence[int]) -> int:

@@ -16,25 +16,27 @@
 14 ledger reference     LOGGED      issued for this log, before the entry
 15 time window          LOGGED      issued, soon after logged, not in the future
 16 key at index         LOGGED      the key was announced, and not retired or distrusted, there
-17 consistency          CONSISTENT  not evaluated by this version
-18 witnesses            WITNESSED   not evaluated by this version
+17 consistency          CONSISTENT  of one history with the checkpoint seen before
+18 witnesses            WITNESSED   enough trusted witnesses signed it
 19 model files          ARTIFACTS   the given folder matches the manifest and the claim
 20 receipt              SUBJECT     the receipt opens the commitments, proves its items
 21 reproduction         REPRODUCED  the retained data gives the state and the heads again
 
-No network, no workspace, nothing remembered.
+No network, no workspace. What an earlier visit left is an argument, and what to remember of
+this one is in the report: whoever calls reads and writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mbd.canonical.text import printable
 from mbd.errors import DataError, IntegrityError, StorageError, UsageError
-from mbd.verify import artifacts, extras, logged, signed
+from mbd.verify import artifacts, consistency, extras, logged, signed, witnesses
 from mbd.verify.case import Case, CheckFailed, Undecided
+from mbd.verify.memory import Recalled
 from mbd.verify.report import DEFAULT_LEVEL, LEVELS, CheckResult, Level, Report
 from mbd.verify.trust import TrustPolicy
 
@@ -57,8 +59,8 @@ CHECKS: tuple[tuple[str, Level, Check], ...] = (
     ("ledger reference", "LOGGED", logged.ledger_reference),  # 14
     ("time window", "LOGGED", logged.time_window),  # 15
     ("key at index", "LOGGED", logged.key_at_index),  # 16
-    ("consistency", "CONSISTENT", extras.not_evaluated),  # 17
-    ("witnesses", "WITNESSED", extras.not_evaluated),  # 18
+    ("consistency", "CONSISTENT", consistency.consistency),  # 17
+    ("witnesses", "WITNESSED", witnesses.witnesses),  # 18
     ("model files", "ARTIFACTS", artifacts.artifacts),  # 19
     ("receipt", "SUBJECT", extras.subject),  # 20
     ("reproduction", "REPRODUCED", extras.reproduction),  # 21
@@ -72,10 +74,12 @@ def verify_bundle(
     model_dir: Path | None = None,
     receipt: bytes | None = None,
     reproducer: Callable[[Case], str] | None = None,
+    growth: Sequence[bytes] = (),
+    recalled: Recalled | None = None,
     require: Level | None = None,
     now: datetime | None = None,
 ) -> Report:
-    """Judge a bundle.
+    """Judge a bundle. What is given beside it is required to hold.
 
     Args:
         data: The file as received.
@@ -83,14 +87,31 @@ def verify_bundle(
         model_dir: A folder that should hold exactly the files of the released model.
         receipt: The subject's receipt as received.
         reproducer: Rebuilds from retained data; raises `CheckFailed` or `Undecided`.
+        growth: Proofs that the log only grew, as `mbd ledger consistency` prints them.
+        recalled: What an earlier visit left; None if nothing is to be remembered.
         require: The level to reach; LOGGED if None.
         now: The verifier's clock, aware; the system's if None.
 
     Raises:
-        UsageError: `require` names no level, or needs a model or receipt that is not given.
+        UsageError: `require` names no level, or needs something that is not given.
     """
-    required = _required(require, model_dir, receipt)
-    case = Case(data, trust, now or datetime.now(UTC), model_dir, receipt, reproducer)
+    given: dict[Level, object] = {
+        "CONSISTENT": growth or None,
+        "ARTIFACTS": model_dir,
+        "SUBJECT": receipt,
+        "REPRODUCED": reproducer,
+    }
+    required = _required(require, given)
+    case = Case(
+        data,
+        trust,
+        now or datetime.now(UTC),
+        model_dir,
+        receipt,
+        reproducer,
+        tuple(growth),
+        recalled,
+    )
     results = tuple(
         _run(number, name, level, check, case)
         for number, (name, level, check) in enumerate(CHECKS, start=1)
@@ -105,6 +126,8 @@ def verify_bundle(
         certificate_id=statement.predicate.certificate_id if statement else None,
         checkpoint=f"{checkpoint.origin}@{checkpoint.size}" if checkpoint and logged_ else None,
         guarantee=statement.predicate.guarantee if statement else None,
+        given=tuple(level for level, found in given.items() if found is not None),
+        remember=case.to_remember.note if case.to_remember and logged_ else None,
     )
 
 
@@ -119,12 +142,18 @@ def _run(number: int, name: str, level: Level, check: Check, case: Case) -> Chec
     return CheckResult(number, name, level, "ok", "pass", printable(detail))
 
 
-def _required(require: Level | None, model_dir: Path | None, receipt: bytes | None) -> Level:
+_NEEDS: dict[Level, str] = {
+    "ARTIFACTS": "--model DIR",
+    "SUBJECT": "--receipt FILE",
+    "REPRODUCED": "--reproduce DIR",
+}
+
+
+def _required(require: Level | None, given: Mapping[Level, object]) -> Level:
     level = require or DEFAULT_LEVEL
     if level not in LEVELS:
         raise UsageError(f"level {level!r}: want one of {', '.join(LEVELS)}", field="--require")
-    if level == "ARTIFACTS" and model_dir is None:
-        raise UsageError("--require ARTIFACTS needs --model DIR", field="--model")
-    if level == "SUBJECT" and receipt is None:
-        raise UsageError("--require SUBJECT needs --receipt FILE", field="--receipt")
+    if level in _NEEDS and given[level] is None:
+        option = _NEEDS[level]
+        raise UsageError(f"--require {level} needs {option}", field=option.split()[0])
     return level

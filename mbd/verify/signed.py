@@ -22,11 +22,18 @@ from mbd.certificate.statement import PAYLOAD_TYPE, parse_statement
 from mbd.errors import DataError
 from mbd.signing.public import verify_signature
 from mbd.verify.case import Case, CheckFailed, Undecided
+from mbd.verify.mistaken import recognised
 
 
 def parse(case: Case) -> str:
     """1. The file is one bundle in its one spelling: strict JSON, closed schema, size cap."""
-    case.found_bundle = parse_bundle(case.data)
+    try:
+        case.found_bundle = parse_bundle(case.data)
+    except DataError as error:
+        kind = recognised(case.data) if error.code in ("bundle.schema", "json.syntax") else None
+        if kind is None:
+            raise
+        raise DataError(f"this is {kind}", code=error.code) from error
     return ""
 
 

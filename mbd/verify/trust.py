@@ -12,6 +12,13 @@ distrustedFrom = 1234            # optional: the same, and earlier ones are vali
 origin = "ledger.example/2026"   # first line of its checkpoints
 vkey = "<name>+<id>+<base64>"    # C2SP verifier key, Ed25519
 
+[[witness]]                      # optional: who else watches this log
+name = "Example Watch"           # what you call it
+vkey = "<name>+<id>+<base64>"    # C2SP verifier key of type 0x04, Ed25519
+
+[witnesses]
+quorum = 1                       # how many of them must have signed
+
 [limits]                         # optional: what you accept at most
 epsilon = 8
 delta = 1e-5
@@ -31,6 +38,7 @@ from pydantic import Field
 from mbd.canonical.digest import b64decode_strict, b64encode
 from mbd.certificate.fields import Closed, validate
 from mbd.errors import MbdError, UsageError
+from mbd.ledger.cosignature import parse_witness_key
 from mbd.ledger.note import VerifierKey, parse_verifier_key
 from mbd.signing.public import PublicKey, ed25519_key, public_key
 from mbd.verify.reading import read_regular
@@ -76,6 +84,15 @@ class TrustedLog:
 
 
 @dataclass(frozen=True)
+class TrustedWitness:
+    """One who signs a checkpoint only if the log grew to it."""
+
+    name: str
+    """What the owner of the trust file calls it."""
+    key: VerifierKey
+
+
+@dataclass(frozen=True)
 class TrustPolicy:
     """Whom to believe, and how much loss to accept."""
 
@@ -83,6 +100,9 @@ class TrustPolicy:
     log: TrustedLog | None = None
     max_epsilon: float | None = None
     max_delta: float | None = None
+    witnesses: tuple[TrustedWitness, ...] = ()
+    quorum: int = 0
+    """How many witnesses must have signed; 0 without any."""
 
     def issuer(self, key_id: str) -> TrustedIssuer | None:
         """The issuer of this key, if it is trusted."""
@@ -106,6 +126,15 @@ class _LogForm(Closed):
     vkey: str
 
 
+class _WitnessForm(Closed):
+    name: Annotated[str, Field(min_length=1, max_length=2000)]
+    vkey: str
+
+
+class _QuorumForm(Closed):
+    quorum: Annotated[int, Field(ge=1)]
+
+
 class _LimitsForm(Closed):
     epsilon: float | int | None = None
     delta: float | int | None = None
@@ -114,6 +143,8 @@ class _LimitsForm(Closed):
 class _TrustForm(Closed):
     issuer: Annotated[tuple[_IssuerForm, ...], Field(strict=False)] = ()
     log: _LogForm | None = None
+    witness: Annotated[tuple[_WitnessForm, ...], Field(strict=False)] = ()
+    witnesses: _QuorumForm | None = None
     limits: _LimitsForm = _LimitsForm()
 
 
@@ -147,6 +178,17 @@ def parse_trust(content: bytes) -> TrustPolicy:
         raise UsageError(str(error), code="trust.invalid") from error
 
 
+def witness_key(vkey: str) -> VerifierKey:
+    """The key of a witness.
+
+    Raises:
+        DataError: It is not one, or of low order: anybody could sign for it.
+    """
+    key = parse_witness_key(vkey)
+    ed25519_key(key.public_key)  # refuses low-order points, which the note format does not
+    return key
+
+
 def render_trust(policy: TrustPolicy) -> str:
     """The trust file that says this; comments that somebody wrote into an older one are lost."""
     parts = ["# Whom `mbd verify` believes. Get these keys from their owners, never from a bundle."]
@@ -162,6 +204,11 @@ def render_trust(policy: TrustPolicy) -> str:
     if policy.log is not None:
         vkey = _quoted(str(policy.log.key))
         parts += ["", "[log]", f"origin = {_quoted(policy.log.origin)}", f"vkey = {vkey}"]
+    for watcher in policy.witnesses:
+        names = [f"name = {_quoted(watcher.name)}", f"vkey = {_quoted(str(watcher.key))}"]
+        parts += ["", "[[witness]]", *names]
+    if policy.witnesses:
+        parts += ["", "[witnesses]", f"quorum = {policy.quorum}"]
     limits = {"epsilon": policy.max_epsilon, "delta": policy.max_delta}
     lines = [f"{name} = {value!r}" for name, value in limits.items() if value is not None]
     parts += ["", "[limits]", *lines] if lines else []
@@ -184,11 +231,14 @@ def _policy(content: dict[str, Any]) -> TrustPolicy:
         raise UsageError("it names neither an issuer nor a log")
     if len({one.key.key_id for one in issuers}) != len(issuers):
         raise UsageError("one key is listed twice", field="issuer")
+    log = _log(form.log) if form.log else None
     return TrustPolicy(
         issuers=issuers,
-        log=_log(form.log) if form.log else None,
+        log=log,
         max_epsilon=_limit("epsilon", form.limits.epsilon),
         max_delta=_limit("delta", form.limits.delta),
+        witnesses=_witnesses(form.witness, log),
+        quorum=_quorum(form),
     )
 
 
@@ -205,6 +255,37 @@ def _log(form: _LogForm) -> TrustedLog:
     key = parse_verifier_key(form.vkey)
     ed25519_key(key.public_key)  # refuses low-order points, which the note format does not
     return TrustedLog(form.origin, key)
+
+
+def _witnesses(
+    forms: tuple[_WitnessForm, ...], log: TrustedLog | None
+) -> tuple[TrustedWitness, ...]:
+    """Each a key of its own: two names of one key are one witness, and a log is none of itself."""
+    found = tuple(TrustedWitness(one.name, witness_key(one.vkey)) for one in forms)
+    keys = [one.key.public_key for one in found]
+    if len(set(keys)) != len(keys):
+        raise UsageError("one key is listed as two witnesses", field="witness")
+    if log is not None and log.key.public_key in keys:
+        raise UsageError("the log's own key is no witness of it", field="witness")
+    return found
+
+
+def _quorum(form: _TrustForm) -> int:
+    """How many witnesses have to sign: said in the file, for nobody else can know."""
+    if form.witnesses is None:
+        if form.witness:
+            raise UsageError(
+                "it names witnesses, but not how many must have signed",
+                field="witnesses.quorum",
+                hint="add [witnesses] with quorum = 1, or more",
+            )
+        return 0
+    if form.witnesses.quorum > len(form.witness):
+        raise UsageError(
+            f"{form.witnesses.quorum} must have signed, but it names {len(form.witness)}",
+            field="witnesses.quorum",
+        )
+    return form.witnesses.quorum
 
 
 def _limit(name: str, value: float | int | None) -> float | None:

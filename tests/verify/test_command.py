@@ -65,7 +65,9 @@ def test_the_json_carries_the_report(folder, capsys):
     assert found["schema"] == "urn:mbd:cli:verify:v1"
     assert (found["verdict"], found["levelReached"]) == ("valid", "LOGGED+SUBJECT")
     assert [check["number"] for check in found["checks"]] == list(range(1, 22))
-    assert {"number", "name", "code", "result", "reason"} == set(found["checks"][0])
+    assert {"number", "name", "level", "code", "result", "reason", "text"} == set(
+        found["checks"][0]
+    )
     assert found["notChecked"]
     assert found["limits"]
 
