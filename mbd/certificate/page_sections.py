@@ -200,7 +200,7 @@ def _how_to_check(predicate: Predicate, finding: Finding) -> Section:
         listings=(Listing(points, numbered=True),),
         facts=tuple(
             Fact(
-                f"{key.role} key, {'believed' if key.believed else 'not believed'}",
+                f"{key.role.capitalize()} key, {'believed' if key.believed else 'not believed'}",
                 f"{key.fingerprint} ({key.name})",
             )
             for key in finding.keys

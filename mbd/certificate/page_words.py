@@ -50,8 +50,7 @@ PLAIN_CLAIMS = {
         "What the heads are computed from (the state) is exactly what the data that was kept gives."
     ),
     "provenance": (
-        "Everything in the model but the heads was made without this channel of this person. "
-        "Nothing in this certificate shows it."
+        "Everything in the model but the heads was made without this channel of this person."
     ),
     "privacy-arithmetic": "epsilon follows from the constants in this certificate.",
     "near-optimum": (

@@ -439,6 +439,7 @@ def test_without_the_receipt_nobody_and_no_record_is_named(folder, capsys):
 
     assert not [item.record for item in ITEMS if f'"{item.record}"' in found]
     assert f"id {SUBJECT}" not in found
+    assert "this page does not name them" in found
 
 
 def test_with_the_receipt_it_lists_what_was_erased(folder, capsys):
