@@ -23,10 +23,10 @@ MAX_INTEGER = 2**53 - 1
 """Largest magnitude that every JSON reader holds exactly."""
 
 MAX_MARKS = 250_000
-"""Most commas, colons, quotes and opening brackets in a text from elsewhere, strings included.
+"""Most commas, colons, quotes and opening brackets in a stranger's text, strings included.
 
 Every value needs one of them and takes some 110 bytes of memory at most, so parsing is
-bounded by them and by the length of the strings. Real files have a tenth as many.
+bounded by them and by the length of the strings.
 """
 _MARKS = b'",:[{'
 
@@ -88,7 +88,7 @@ def _is_plain(value: Any, max_depth: int) -> bool:
 
 
 def loads_and_compare(
-    data: bytes, *, max_bytes: int = 1 << 20, max_depth: int = 32, max_marks: int = MAX_MARKS
+    data: bytes, *, max_bytes: int = 1 << 20, max_depth: int = 32
 ) -> tuple[Any, bool]:
     """What `loads_strict` reads, and whether `dumps` would write the same bytes.
 
@@ -98,14 +98,14 @@ def loads_and_compare(
     Raises:
         DataError: As `loads_strict` does.
     """
-    if len(data) <= min(max_bytes, max_marks):  # so few bytes hold no more marks
+    if len(data) <= max_bytes:
         try:
             value = _FAST.decode(data.decode("utf-8"))
             if _is_plain(value, max_depth) and _PLAIN.encode(value).encode("utf-8") == data:
                 return value, True
         except (ValueError, RecursionError):
             pass  # below it gets its reason
-    value = loads_strict(data, max_bytes=max_bytes, max_depth=max_depth, max_marks=max_marks)
+    value = loads_strict(data, max_bytes=max_bytes, max_depth=max_depth)
     return value, dumps(value) == data
 
 
@@ -114,7 +114,7 @@ def loads_strict(
     *,
     max_bytes: int = 1 << 20,
     max_depth: int | None = 32,
-    max_marks: int = MAX_MARKS,
+    max_marks: int | None = None,
     allow_floats: bool = False,
 ) -> Any:
     """Parse one JSON text that has exactly one reading.
@@ -125,6 +125,7 @@ def loads_strict(
         max_depth: Deepest nesting of arrays and objects accepted; None leaves that to a closed
             schema, and to the parser, which gives up at some hundred levels.
         max_marks: See `MAX_MARKS`: what bounds the memory; counted before anything is parsed.
+            Not counted if None, for files that this program wrote.
         allow_floats: Accept numbers with a fraction or an exponent, if finite. Certificates
             write such numbers as strings (`canonical.numbers`), so the default refuses them.
 
@@ -134,7 +135,7 @@ def loads_strict(
     """
     if len(data) > max_bytes:
         raise DataError(f"{len(data)} bytes; at most {max_bytes} are read", code="json.size")
-    if len(data) > max_marks and len(data) - len(data.translate(None, _MARKS)) > max_marks:
+    if max_marks is not None and _has_more_marks(data, max_marks):
         raise DataError(f"more than {max_marks} values and separators", code="json.size")
     try:
         text = data.decode("utf-8", errors="strict")
@@ -146,6 +147,10 @@ def loads_strict(
     if b"\\u" in data:
         _check_strings(value)
     return value
+
+
+def _has_more_marks(data: bytes, limit: int) -> bool:
+    return len(data) > limit and len(data) - len(data.translate(None, _MARKS)) > limit
 
 
 def _parse(text: str, allow_floats: bool) -> Any:

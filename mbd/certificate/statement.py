@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mbd.canonical.digest import files_root
-from mbd.canonical.json import check_depth, dumps, loads_strict
+from mbd.canonical.json import MAX_MARKS, check_depth, dumps, loads_strict
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.fields import (
     Ascending,
@@ -228,7 +228,9 @@ def parse_statement(payload: bytes) -> Statement:
         DataError: Not strict JSON (`json.*`), another format (`statement.type`), a newer
             version of ours (`statement.version`), or a field at fault (`statement.schema`).
     """
-    value = loads_strict(payload, max_bytes=MAX_STATEMENT_BYTES, max_depth=None)
+    value = loads_strict(
+        payload, max_bytes=MAX_STATEMENT_BYTES, max_depth=None, max_marks=MAX_MARKS
+    )
     try:
         return _statement(value)
     except DataError:
