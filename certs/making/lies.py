@@ -10,7 +10,7 @@ from typing import Any
 
 from making.defects import Defect, change, drop, lie, put, swap
 from making.story import NOW, Story, ulid
-from making.valid import STORIES
+from making.valid import STORIES, logged
 from mbd.canonical.digest import sha256_hex
 from mbd.canonical.json import dumps
 from mbd.canonical.numbers import from_decimal, to_decimal
@@ -24,6 +24,10 @@ _OTHER = "0" * 64
 
 def _base(name: str) -> Story:
     return replace(STORIES[name], edit=None)
+
+
+def _undecided(name: str, code: str) -> Defect:
+    return Defect(name, code, logged()[name], 3)
 
 
 def _step_down(text: str) -> str:
@@ -46,12 +50,7 @@ def _form() -> list[Defect]:
             "statement.type",
             put("predicateType", "https://slsa.dev/provenance/v1"),
         ),
-        lie(
-            "statement-of-a-newer-version",
-            "statement.version",
-            put("predicateType", "urn:mbd:modality-deletion-certificate:v2"),
-            exit_code=3,
-        ),
+        _undecided("statement-of-a-newer-version", "statement.version"),
         lie("statement-with-unknown-field", "statement.schema", put(_P + "forgotten", True)),
         lie("statement-without-salt", "statement.schema", drop(_P + "salt")),
         lie(
@@ -169,12 +168,7 @@ def _words() -> list[Defect]:
         lie("store-left-out", "scope.store", change(stores, _without(3))),
         lie("store-in-other-words", "scope.store", put(stores + ".0.scan", "all is gone")),
         lie("backups-left-out", "scope.topic", change(_P + "deletion.outOfScope", _without(3))),
-        lie(
-            "theorem-unknown",
-            "theorem.unknown",
-            put(_G + "theorem", "urn:mbd:theorem:surgical-release:v9"),
-            exit_code=3,
-        ),
+        _undecided("theorem-unknown", "theorem.unknown"),
         lie(
             "theorem-of-another-class",
             "theorem.class",

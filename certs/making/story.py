@@ -37,6 +37,10 @@ from mbd.values import DeletionOutcome
 NOW = datetime(2026, 5, 17, 12, 0, 0, tzinfo=UTC)
 BEFORE, AFTER = 3, 3
 """Entries of the log before and after the certificate's own."""
+_POLICIES = [
+    sha256_hex(model_files(CERTIFIED, recipe=recipe)["policy.json"]) for recipe in (False, True)
+]
+"""Of the model, and of the one that was trained again."""
 _ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 Json = dict[str, Any]
@@ -216,7 +220,7 @@ class Story:
         return self._proved(self.envelope(), entries, place)
 
     def _proved(self, envelope: Json, entries: Sequence[Json], place: int) -> Json:
-        leaves = [*self.before(), *(leaf_hash(dumps(entry)) for entry in entries)]
+        leaves = [*before(), *(leaf_hash(dumps(entry)) for entry in entries)]
         leaves += [_filler("after", number) for number in range(AFTER)]
         return {
             "mediaType": MEDIA_TYPE,
@@ -242,18 +246,13 @@ class Story:
             traces={**traces, "leftOut": 0, "vanished": ["r4"]},
         )
 
-    def before(self) -> list[bytes]:
-        """Leaf hashes of the entries that were in the log already; the policy is the first."""
-        policy = Entry("policy", "2026-05-01T00:00:00Z", self._policy())
-        others = [_filler("before", number) for number in range(1, BEFORE)]
-        return [policy.leaf_hash(), *others]
-
     def _policy(self) -> str:
         files = self.outcome.model_after
         return next(file.sha256 for file in files if file.path == "policy.json")
 
     def _issuance(self) -> Issuance:
-        head = self.before()
+        head, policy = before(), self._policy()
+        index = _POLICIES.index(policy)
         values: Json = {
             "certificate_id": self.certificate_id,
             "salt": _bytes("statement", self.name),
@@ -264,12 +263,19 @@ class Story:
             "due_by": self.issued_at.date() + timedelta(days=28),
             "basis": "request of the data subject",
             "subject_commitment": subject_commitment(self.key, self.certificate_id, self.subject),
-            "policy_entry": LoggedPolicy(index=0, leaf_hash=head[0].hex(), digest=self._policy()),
+            "policy_entry": LoggedPolicy(index=index, leaf_hash=head[index].hex(), digest=policy),
             "ledger": LogHead(origin=ORIGIN, size=len(head), root=tree_root(head).hex()),
             "salts": self.salts,
             "delta": 1e-6,
         }
         return Issuance(**{**values, **self.issuance})
+
+
+def before() -> list[bytes]:
+    """Leaf hashes of what was in the log already: the policies of the models, and something."""
+    policies = [Entry("policy", "2026-05-01T00:00:00Z", digest) for digest in _POLICIES]
+    others = [_filler("before", number) for number in range(len(policies), BEFORE)]
+    return [*(policy.leaf_hash() for policy in policies), *others]
 
 
 def prove(leaves: Sequence[bytes], index: int, log: LogKey) -> TlogProof:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from making.defects import Defect, change, flip_last_bit, put, story, swap, torn
-from making.keys import FALSE_LOG, OTHER_ISSUER, OTHER_LOG, SECOND, STRANGER
-from making.story import BEFORE, Story
-from making.valid import HONEST
+from making.keys import FALSE_LOG, OTHER_ISSUER, OTHER_LOG, SECOND
+from making.story import BEFORE
+from making.valid import HONEST, logged
 from mbd.canonical.digest import b64encode
 from mbd.certificate.issue import LogHead
 from mbd.ledger.tlog_proof import parse_tlog_proof
@@ -21,9 +21,9 @@ def _told(
     return Defect(name, code, story(name, **changes).data(), exit_code, trust)
 
 
-def _about(name: str, code: str, trust: str, exit_code: int = 1, base: Story = HONEST) -> Defect:
-    """A good certificate, in the eyes of somebody who believes something else."""
-    return Defect(name, code, story(name, base).data(), exit_code, trust)
+def _about(name: str, code: str, trust: str, exit_code: int = 1) -> Defect:
+    """`valid/certified.json`, in the eyes of somebody who believes something else."""
+    return Defect(name, code, logged()[HONEST.name], exit_code, trust)
 
 
 def _proof(name: str, code: str, **changes: Any) -> Defect:
@@ -41,7 +41,7 @@ def defects() -> list[Defect]:
 
 def _keys() -> list[Defect]:
     return [
-        _told("signed-by-a-stranger", "key.unknown", exit_code=3, signers=(STRANGER,)),
+        Defect("signed-by-a-stranger", "key.unknown", logged()["signed-by-a-stranger"], 3),
         _told("signed-by-another-issuer", "issuer.mismatch", signers=(OTHER_ISSUER,)),
         _told(
             "one-of-two-signatures-wrong",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 
 from making.keys import ISSUER, SECOND, STRANGER
 from making.model import CERTIFIED, model_files
 from making.story import (
     NOW,
+    Json,
     Story,
     certified,
     empirical,
@@ -22,11 +24,6 @@ from mbd.certificate.receipt import excerpt
 
 HONEST = Story(name="certified")
 """The certificate that most refused examples are a spoiled copy of."""
-
-_BATCH = [
-    Story(name=f"batch-{number}", subject=f"{number}", outcome=certified(f"{number}"))
-    for number in (1, 2)
-]
 
 STORIES: Mapping[str, Story] = {
     story.name: story
@@ -52,21 +49,43 @@ STORIES: Mapping[str, Story] = {
                 "supersedes": ulid("older", NOW - timedelta(days=30)),
             },
         ),
+        Story(name="batch-1", subject="1", outcome=certified("1")),
+        Story(name="batch-2", subject="2", outcome=certified("2")),
         Story(name="logged-days-later", logged_after=timedelta(days=9)),
     )
 }
 
 
+def _newer(statement: Json) -> None:
+    statement["predicateType"] = "urn:mbd:modality-deletion-certificate:v2"
+
+
+def _unknown_theorem(statement: Json) -> None:
+    statement["predicate"]["guarantee"]["theorem"] = "urn:mbd:theorem:surgical-release:v9"
+
+
+UNDECIDED: Mapping[str, Story] = {
+    story.name: story
+    for story in (
+        Story(name="signed-by-a-stranger", signers=(STRANGER,)),
+        Story(name="statement-of-a-newer-version", edit=_newer),
+        Story(name="theorem-unknown", edit=_unknown_theorem),
+    )
+}
+"""Nothing is wrong with them, but they ask for more than a verifier may have."""
+
+
+@cache
+def logged() -> Mapping[str, bytes]:
+    """All of them as entries of one log, under one checkpoint: by name, the file."""
+    told = [*STORIES.values(), *UNDECIDED.values()]
+    entries = [story.entry(story.envelope()) for story in told]
+    return {story.name: dumps(story.among(entries, place)) for place, story in enumerate(told)}
+
+
 def bundles() -> dict[str, bytes]:
     """Name of the file -> content."""
-    single = {name: story.data() for name, story in STORIES.items()}
-    return {f"{name}.json": data for name, data in {**single, **_batch()}.items()}
-
-
-def _batch() -> dict[str, bytes]:
-    """Two certificates that were logged together, under one checkpoint."""
-    entries = [one.entry(one.envelope()) for one in _BATCH]
-    return {story.name: dumps(story.among(entries, place)) for place, story in enumerate(_BATCH)}
+    return {f"{name}.json": logged()[name] for name in STORIES}
 
 
 def receipts() -> dict[str, bytes]:
