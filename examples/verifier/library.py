@@ -47,7 +47,7 @@ def unbase64(text, size=None):
     return data
 
 
-def read(data, size):
+def read(data, size, marks):
     """The one value that a text can be read as; fractions and -0 become what fits no schema."""
 
     def unique(pairs):
@@ -58,6 +58,7 @@ def read(data, size):
         return int(text) if text != "-0" else -0.0
 
     need(len(data) <= size, f"more than {size} bytes")
+    need(sum(map(data.count, (b'"', b",", b":", b"[", b"{"))) <= marks, f"more than {marks} marks")
     return json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_int=integer)
 
 

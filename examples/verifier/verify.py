@@ -34,7 +34,7 @@ class Case:
         raise Undecided(f"no {name}")
 
     def bundle(self):  # [1, 2]
-        found = read(self.data, LIMITS["bundleBytes"])
+        found = read(self.data, LIMITS["bundleBytes"], LIMITS["bundleMarks"])
         need(fits(found, BUNDLE, BUNDLE) and canonical(found) == self.data, "not a bundle")
         envelope, self.entry, self.tlog = found["envelope"], found["entry"], found["tlogProof"]
         payload, kind = unbase64(envelope["payload"]), envelope["payloadType"].encode()
@@ -45,7 +45,7 @@ class Case:
         need(envelope["payloadType"] == TYPES["payload"], "payloadType")
 
     def statement(self):  # [3]
-        found = read(self.payload, LIMITS["statementBytes"])
+        found = read(self.payload, LIMITS["statementBytes"], LIMITS["statementMarks"])
         kind = str(found.get("predicateType")) if isinstance(found, dict) else ""
         if kind.startswith(TYPES["predicateFamily"]) and kind != TYPES["predicate"]:
             raise Undecided(f"a statement of another version: {kind}")
@@ -152,11 +152,11 @@ class Case:
             root = functools.reduce(lambda right, left: sha256(b"\1", left, right), peaks)
             need(total != stated["size"] or root.hex() == stated["root"], "another history")
         issued, logged = moment(self.predicate["issuedAt"]), moment(self.entry["time"])
-        completed = moment(self.predicate["request"]["completedOn"] + "T00:00:00Z")
+        completed = moment(self.predicate["request"]["completedOn"] + "T23:59:59Z")
         skew = timedelta(seconds=RULES["clockSkewSeconds"])
         longest = timedelta(seconds=RULES["longestDelaySeconds"])
         need(issued - logged <= skew and max(issued, logged) - self.now <= skew, "in the future")
-        need(logged - min(issued, completed + timedelta(1)) <= longest, "dated back")
+        need(logged - min(issued, completed) <= longest, "dated back")
 
     def key_at_index(self):  # [16]
         def believed(one):

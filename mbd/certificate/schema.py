@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of what a stranger reads: bundle, statement, receipt.
+"""JSON Schema (2020-12) of what strangers read: bundle, statement, receipt, escrow.
 
 Made from the models, so the published files cannot say anything else. A rule that a schema
 cannot hold (a number in its one spelling, ascending names) has a `format` of ours beside the
@@ -24,6 +24,7 @@ from pydantic_core import core_schema
 from mbd.certificate import fields
 from mbd.certificate.bundle import _BundleForm
 from mbd.certificate.envelope import _EnvelopeForm
+from mbd.certificate.escrow import Escrow
 from mbd.certificate.receipt import Receipt
 from mbd.certificate.statement import Statement
 
@@ -82,6 +83,7 @@ def schemas(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "bundle.schema.json": _bundle(entry),
         "statement.schema.json": _published("statement", Statement),
         "receipt.schema.json": _published("receipt", Receipt),
+        "escrow.schema.json": _published("escrow", Escrow),
     }
 
 

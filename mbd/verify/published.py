@@ -11,16 +11,16 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, get_args
 
-from mbd.canonical.json import MAX_INTEGER
+from mbd.canonical.json import MAX_INTEGER, MAX_MARKS
 from mbd.canonical.numbers import to_decimal
 from mbd.certificate import bundle, claims, envelope, receipt, rules, scope, statement, theorems
 from mbd.certificate.schema import schemas
 from mbd.errors import DataError
 from mbd.ledger import entry, note, tlog_proof
 from mbd.values import MAX_DELTA, GuaranteeClass
-from mbd.verify import logged
+from mbd.verify import logged, trust
 from mbd.verify.codes import CODES
-from mbd.verify.report import BASE_LEVELS, EXIT_CODES, EXTRA_LEVELS, WORST_FIRST
+from mbd.verify.report import BASE_LEVELS, EXIT_CODES, EXTRA_LEVELS, INTERNAL, WORST_FIRST
 from mbd.verify.run import CHECKS
 
 SCHEMA = "urn:mbd:registry:v1"
@@ -44,40 +44,42 @@ def registry() -> dict[str, Any]:
         },
         "limits": _limits(),
         "rules": _rules(),
-        "theorems": {name: asdict(one) for name, one in theorems.THEOREMS.items()},
-        "withoutTheorem": asdict(theorems.EMPIRICAL),
+        "theorems": _theorems(),
+        "withoutTheorem": {"guarantee": _words(theorems.EMPIRICAL)},
         "retraining": theorems.RETRAINING.id,
         "claims": {name: asdict(words) for name, words in claims.REGISTRY.items()},
-        "claimSets": _claim_sets(),
-        "stores": scope.STORES,
-        "scans": scope.SCANS,
-        "storeSets": _store_sets(),
-        "outOfScope": {what: list(known.values()) for what, known in scope.OUT_OF_SCOPE.items()},
+        "cases": _cases(),
         "levels": {"base": list(BASE_LEVELS), "extra": list(EXTRA_LEVELS)},
         "checks": [
             {"number": number, "name": name, "level": level}
             for number, (name, level, _) in enumerate(CHECKS, start=1)
         ],
         "codes": {name: asdict(code) for name, code in sorted(CODES.items())},
-        "exitCodes": {**EXIT_CODES, "usage": 2, "internal error": 70},
+        "exitCodes": {**EXIT_CODES, "usage": 2, "internal error": INTERNAL},
         "worstFirst": list(WORST_FIRST),
     }
 
 
 def _limits() -> dict[str, int]:
-    """Sizes in bytes, depths in levels of nesting, numbers of things; all inclusive."""
+    """Sizes in bytes, depths in levels of nesting, numbers of things; all inclusive.
+
+    Marks are the bytes `",:[{` of a JSON text, those inside strings included.
+    """
     return {
         "integer": MAX_INTEGER,
         "bundleBytes": bundle.MAX_BUNDLE_BYTES,
+        "bundleMarks": bundle._MAX_MARKS,
         "bundleDepth": 8,
         "envelopeSignatures": envelope.MAX_SIGNATURES,
         "statementBytes": statement.MAX_STATEMENT_BYTES,
-        "statementDepth": 16,
+        "statementMarks": MAX_MARKS,
+        "statementDepth": statement._MAX_DEPTH,
         "entryBytes": entry.MAX_LEAF_BYTES,
         "entrySignatures": entry.MAX_SIGNATURES,
         "noteBytes": note.MAX_NOTE_BYTES,
         "noteSignatures": note.MAX_SIGNATURES,
         "proofHashes": tlog_proof.MAX_HASHES,
+        "trustBytes": trust.MAX_TRUST_BYTES,
         "receiptBytes": receipt.MAX_RECEIPT_BYTES,
         "receiptDepth": 6,
     }
@@ -100,40 +102,113 @@ def _rules() -> dict[str, Any]:
     }
 
 
-def _claim_sets() -> list[dict[str, Any]]:
-    """Which claims a certificate makes, for every case: order counts."""
-    classes = [one for one in get_args(GuaranteeClass) if one != "none"]
-    return [
-        {
-            "class": kind,
-            "replaced": replaced,
-            "kept": kept,
-            "retrained": retrained,
-            "claims": list(
-                claims.claims_for(kind, replaced=replaced, kept=kept, retrained=retrained)
-            ),
+def _theorems() -> dict[str, Any]:
+    """What a certificate that names a theorem says under `guarantee`, word for word."""
+    return {
+        name: {
+            "statement": one.statement,
+            "citation": one.citation,
+            "guarantee": {"class": one.guarantee_class, **_words(one.wording)},
         }
-        for kind in classes
-        for replaced, kept, retrained in itertools.product((False, True), repeat=3)
+        for name, one in theorems.THEOREMS.items()
+    }
+
+
+def _words(wording: theorems.Wording) -> dict[str, Any]:
+    return {
+        "comparator": wording.comparator,
+        "neighbouring": wording.neighbouring,
+        "arithmetic": wording.arithmetic,
+        "notCovered": list(wording.not_covered),
+    }
+
+
+def _cases() -> list[dict[str, Any]]:
+    """What a predicate holds beyond its form, for every case: a JSON Schema of some members."""
+    classes = [one for one in get_args(GuaranteeClass) if one != "none"]
+    found = []
+    for kind, replaced, kept, retrained in itertools.product(classes, *[(False, True)] * 3):
+        stores = _store_rows(replaced=replaced, retrained=retrained)
+        if not stores or not (replaced or kept) or (retrained and kind != "exact"):
+            continue  # refused for other reasons
+        names = claims.claims_for(kind, replaced=replaced, kept=kept, retrained=retrained)
+        deletion = {"stores": _rows(stores), "outOfScope": _rows(_out_of_scope())}
+        members = {
+            "guarantee": {"properties": _guarantee(kind, replaced, retrained)},
+            "claims": {"const": [{"id": n, **asdict(claims.REGISTRY[n])} for n in names]},
+            "deletion": {"properties": deletion},
+        }
+        case = {"class": kind, "replaced": replaced, "kept": kept, "retrained": retrained}
+        found.append({**case, "predicate": {"properties": members}})
+    return found
+
+
+def _guarantee(kind: str, replaced: bool, retrained: bool) -> dict[str, Any]:
+    """What the numbers of each class may be, and what the case is."""
+    text, none, zero = {"type": "string"}, {"type": "null"}, {"const": "0"}
+    empty, some, command = {"maxItems": 0}, {"minItems": 1}, {"enum": [None, rules.REPRODUCE]}
+    losses = ("rho", "epsilon", "delta")
+    by_class: dict[str, dict[str, Any]] = {
+        "certified": {
+            **dict.fromkeys(("theorem", *losses), text),
+            "parameters": some,
+            "attempts": {"minimum": 1},
+            "reproduce": command,
+        },
+        "exact": {
+            "theorem": text,
+            "rho": {"enum": [None, "0"]},
+            "epsilon": zero,
+            "delta": zero,
+            "parameters": empty,
+            "attempts": {"const": 0},
+            "reproduce": {"const": rules.REPRODUCE},
+        },
+        "empirical": {
+            **dict.fromkeys(("theorem", *losses), none),
+            "parameters": empty,
+            "reproduce": command,
+        },
+    }
+    chosen = by_class[kind]
+    if kind == "exact":
+        only = {"const": theorems.RETRAINING.id}
+        chosen = {**chosen, "theorem": only if retrained else {**text, "not": only}}
+    touched = some if replaced or kind == "empirical" else empty
+    return {"class": {"const": kind}, **chosen, "selectedHeads": touched}
+
+
+def _rows(known: list[list[dict[str, str]]]) -> dict[str, Any]:
+    """A list of exactly these rows, each in one of its wordings."""
+    rows = [{"enum": wordings} for wordings in known]
+    return {"prefixItems": rows, "minItems": len(rows), "maxItems": len(rows)}
+
+
+def _out_of_scope() -> list[list[dict[str, str]]]:
+    return [
+        [{"what": what, "reason": reason} for reason in known.values()]
+        for what, known in scope.OUT_OF_SCOPE.items()
     ]
 
 
-def _store_sets() -> list[dict[str, Any]]:
-    """Which stores a certificate lists, in this order, and what each may say, for every case."""
-    sets = []
-    for replaced, retrained in itertools.product((False, True), repeat=2):
-        wanted = {*scope.ALWAYS, *(scope.IF_REPLACED if replaced else ())}
-        stores = [store for store in scope.STORES if store in wanted]
-        accepted = [
-            chosen
-            for chosen in itertools.product(*(scope.STORES[store].values() for store in stores))
-            if _accepted(stores, chosen, replaced=replaced, retrained=retrained)
+def _store_rows(*, replaced: bool, retrained: bool) -> list[list[dict[str, str]]]:
+    """For each store that is listed, the rows that it may have; nothing if the case cannot be."""
+    wanted = {*scope.ALWAYS, *(scope.IF_REPLACED if replaced else ())}
+    stores = [store for store in scope.STORES if store in wanted]
+    accepted = [
+        chosen
+        for chosen in itertools.product(*(scope.STORES[store].values() for store in stores))
+        if _accepted(stores, chosen, replaced=replaced, retrained=retrained)
+    ]
+    return [
+        [
+            {"store": store, "action": action, "scan": scan}
+            for action in scope.STORES[store].values()
+            if action in {chosen[place] for chosen in accepted}
+            for scan in scope.SCANS.values()
         ]
-        if accepted:
-            actions = [sorted(set(column)) for column in zip(*accepted, strict=True)]
-            allowed = dict(zip(stores, actions, strict=True))
-            sets.append({"replaced": replaced, "retrained": retrained, "stores": allowed})
-    return sets
+        for place, store in enumerate(stores if accepted else ())
+    ]
 
 
 def _accepted(
