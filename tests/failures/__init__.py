@@ -1,0 +1,1 @@
+"""What went wrong elsewhere, as tests named after it; `index` lists where each is."""
