@@ -137,7 +137,12 @@ def _newest(connection: sqlite3.Connection, log: TrustedLog) -> Checkpoint:
     row = connection.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
     if row is None:
         raise _unreadable("it has no checkpoint")
-    return open_checkpoint(str(row[0]), log.key, log.origin)
+    try:
+        return open_checkpoint(str(row[0]), log.key, log.origin)
+    except IntegrityError as error:
+        if error.code in ("note.unknown_key", "note.other_log"):
+            raise _other("the checkpoint is another log's") from error
+        raise
 
 
 def _leaves(connection: sqlite3.Connection) -> Iterator[bytes]:

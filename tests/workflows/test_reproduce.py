@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mbd.certificate.escrow import make_escrow, parse_escrow
-from mbd.data.buckets import BucketFolder
-from mbd.errors import DataError
+from mbd.data.buckets import BucketFolder, NewBucket
+from mbd.data.prepared import PreparedRows
+from mbd.errors import ArithmeticRefused, DataError
+from mbd.verify import load_trust, logged, signed
+from mbd.verify.case import Case, NotReached, Undecided
+from mbd.workflows.reproduce import make_reproducer
 from mbd.workflows.session import Session
 from tests.conftest import SERVICE, STATE
 from tests.workflows.auditing import (
@@ -191,6 +197,95 @@ def test_an_escrow_is_written_for_its_owner_only(revoked: Revoked) -> None:
     must_run(revoked.root, "certificate", "escrow", revoked.bundle.stem, "--out", str(out))
     assert out.stat().st_mode & 0o077 == 0
     assert parse_escrow(out.read_bytes()).certificate_id == revoked.bundle.stem
+
+
+def case_of(revoked: Revoked) -> Case:
+    """The certificate as check 21 meets it."""
+    trust = load_trust(revoked.root / "trust.toml")
+    case = Case(revoked.bundle.read_bytes(), trust, datetime.now(UTC))
+    for check in (signed.parse, signed.statement, logged.leaf, logged.inclusion):
+        check(case)
+    return case
+
+
+def reproduce(revoked: Revoked, case: Case) -> str:
+    """Check 21 with the receipt."""
+    return make_reproducer(revoked.root, receipt=revoked.receipt.read_bytes())(case)
+
+
+def test_a_measurement_is_nothing_to_reproduce(revoked: Revoked) -> None:
+    """No engine here issues such a certificate, so this one is made of a certified one."""
+    case = case_of(revoked)
+    assert reproduce(revoked, case).startswith("REPRODUCED: ")
+    predicate = case.statement.predicate
+    guarantee = predicate.guarantee.model_copy(
+        update={"guarantee_class": "empirical", "parameters": ()}
+    )
+    changed = predicate.model_copy(update={"guarantee": guarantee})
+    case.found_statement = case.statement.model_copy(update={"predicate": changed})
+    with pytest.raises(Undecided) as caught:
+        reproduce(revoked, case)
+    assert caught.value.code == "reproduce.empirical"
+
+
+def test_a_head_that_cannot_be_solved_here_accuses_nobody(
+    revoked: Revoked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object) -> None:
+        raise ArithmeticRefused("not positive definite in float64")
+
+    monkeypatch.setattr("mbd.deletion.check.solve", refused)
+    assert judge(revoked, revoked.root).code == "reproduce.arithmetic"
+
+
+def test_a_certificate_that_is_not_in_the_log_is_not_looked_for(revoked: Revoked) -> None:
+    """The ledger is asked only about an entry that was proved to be in it."""
+    case = case_of(revoked)
+    case.found_proof = case.found_checkpoint = None
+    second = revoke(revoked.workspace, revoked.workspace.revocable[1])
+    assert second.bundle.is_file()
+    with pytest.raises(NotReached):
+        reproduce(revoked, case)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(200) + b"PAR1"])
+@pytest.mark.parametrize("what", ["store", "prepared"])
+def test_nonsense_with_the_right_digest_accuses_nobody(
+    revoked: Revoked, what: str, content: bytes
+) -> None:
+    session = revoked.workspace.session()
+    path = session.store_folder
+    if what == "prepared":
+        path = session.prepared_folder(_training(session))
+    folder = BucketFolder.open(path)
+    folder.commit([(0, NewBucket(content=content, facts={"rows": {}, "records": 0, "root": ""}))])
+    found = judge(revoked, revoked.root)
+    assert (found.exit_code, found.code) == (3, "reproduce.unreadable"), found.reason
+
+
+@pytest.mark.parametrize("width", [1, 400])
+def test_rows_of_another_width_accuse_nobody(revoked: Revoked, width: int) -> None:
+    session = revoked.workspace.session()
+    prepared = session.prepared(_training(session))
+    rows = prepared.read_bucket(0)
+    other = {
+        head: PreparedRows(
+            found.record_ids, found.subjects, np.zeros((len(found), width), np.int16), found.t
+        )
+        for head, found in rows.items()
+    }
+    prepared.write_bucket(0, other)
+    assert judge(revoked, revoked.root).code == "reproduce.unreadable"
+
+
+def test_it_says_how_far_it_is(revoked: Revoked) -> None:
+    seen: list[tuple[int, int]] = []
+    case, receipt = case_of(revoked), revoked.receipt.read_bytes()
+    make_reproducer(
+        revoked.root, receipt=receipt, progress=lambda done, total: seen.append((done, total))
+    )(case)
+    assert seen
+    assert all(0 <= done < total for done, total in seen)
 
 
 def _training(session: Session) -> str:
