@@ -1,76 +1,99 @@
-"""Metrics, truth first. Degenerate input gives the stated value, never NaN."""
+"""Metrics as the field computes them, truth first. Degenerate input gives a stated value.
+
+Which ones belong to a data set follows from its task: classes have their own, labels in
+[-3, 3] those of CMU-MOSI and CMU-MOSEI, labels in [-1, 1] those of CH-SIMS, and any other
+range only what needs no thresholds.
+
+Source: MMSA, `src/MMSA/utils/metricsTop.py`, github.com/thuiar/MMSA, for the thresholds.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Float64
 
-from mbd.errors import DataError
+from mbd.errors import DataError, UsageError
+from mbd.evaluation import classes, sentiment
+from mbd.evaluation.classes import Vector
 from mbd.values import Task
 
-Vector = npt.NDArray[np.float64]
+Scores = dict[str, float]
+
+LOWER_IS_BETTER = frozenset({"mae"})
+
+
+@dataclass(frozen=True)
+class Family:
+    """The metrics of one kind of data set."""
+
+    name: str
+    compute: Callable[[Vector, Vector], Scores]
+    """From truth and prediction, both (N,): label units, or class indices."""
+    leading: tuple[str, ...]
+    """What tables and plots show first, the most important one in front."""
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("mosi", sentiment.mosi, ("mae", "acc2Non0", "pearson", "acc7", "f1Non0")),
+        Family("sims", sentiment.sims, ("mae", "acc2", "pearson", "acc5", "f1")),
+        Family("regression", sentiment.regression, ("mae", "pearson")),
+        Family(
+            "classes",
+            classes.all_metrics,
+            ("accuracy", "macroF1", "balancedAccuracy", "weightedF1"),
+        ),
+    )
+}
+_BY_RANGE = {(-3.0, 3.0): "mosi", (-1.0, 1.0): "sims"}
+
+
+def family_of(task: Task, name: str = "auto") -> Family:
+    """The metrics of a task: those asked for by name, or those of its label range.
+
+    Raises:
+        UsageError: Metrics of scores were asked for classes, or the other way round.
+    """
+    if name == "auto":
+        if task.kind == "classification":
+            return FAMILIES["classes"]
+        return FAMILIES[_BY_RANGE.get(task.label_range or (0.0, 0.0), "regression")]
+    if (name == "classes") != (task.kind == "classification"):
+        raise UsageError(f"the labels are not of the kind of {name!r}", field="--metrics")
+    return FAMILIES[name]
 
 
 def score(
-    truth: Vector, prediction: Float64[np.ndarray, "records outputs"], task: Task
-) -> dict[str, float]:
+    truth: Vector,
+    prediction: Float64[np.ndarray, "records outputs"],
+    task: Task,
+    family: Family | None = None,
+) -> Scores:
     """All metrics of a task, by the names of the command line.
 
     Args:
         truth: (N,) label units, or class indices; N >= 1.
         prediction: (N, K) label units, or one score per class.
+        task: What the labels are.
+        family: Which metrics; those of the task's label range by default.
 
     Raises:
-        DataError: Nothing to score, or shapes that do not belong together.
+        DataError: Nothing to score, shapes that do not belong together, or a value that is
+            not finite.
     """
     if not len(truth) or prediction.shape != (len(truth), task.outputs):
         raise DataError(f"cannot score {prediction.shape} against {truth.shape}")
+    if not (np.isfinite(truth).all() and np.isfinite(prediction).all()):
+        raise DataError("cannot score a label or prediction that is NaN or infinite")
+    return (family or family_of(task)).compute(truth, decided(prediction, task))
+
+
+def decided(prediction: Float64[np.ndarray, "records outputs"], task: Task) -> Vector:
+    """(N,): the score itself, or the index of the class with the highest one, first of equals."""
     if task.kind == "regression":
-        value = prediction[:, 0]
-        return {
-            "mae": mean_absolute_error(truth, value),
-            "pearson": pearson(truth, value),
-            "acc2Non0": binary_accuracy(truth, value),
-        }
-    chosen = prediction.argmax(axis=1)
-    return {"accuracy": accuracy(truth, chosen), "macroF1": macro_f1(truth, chosen)}
-
-
-def mean_absolute_error(truth: Vector, prediction: Vector) -> float:
-    """`mean |y - f|`, in label units."""
-    return float(np.abs(truth - prediction).mean())
-
-
-def pearson(truth: Vector, prediction: Vector) -> float:
-    """Correlation; 0 when either side is constant."""
-    a, b = truth - truth.mean(), prediction - prediction.mean()
-    scale = float(np.linalg.norm(a) * np.linalg.norm(b))
-    constant = np.ptp(truth) == 0 or np.ptp(prediction) == 0 or scale == 0
-    return 0.0 if constant else float(a @ b) / scale
-
-
-def binary_accuracy(truth: Vector, prediction: Vector) -> float:
-    """Share of records with a label other than 0 whose sign is right; 0 if there is none.
-
-    A prediction of exactly 0 counts as negative.
-    """
-    polar = truth != 0
-    return float(((truth > 0) == (prediction > 0))[polar].mean()) if polar.any() else 0.0
-
-
-def accuracy(truth: npt.NDArray[np.generic], chosen: npt.NDArray[np.generic]) -> float:
-    """Share of records whose class is right."""
-    return float((truth == chosen).mean())
-
-
-def macro_f1(truth: npt.NDArray[np.generic], chosen: npt.NDArray[np.generic]) -> float:
-    """Unweighted mean of F1 over the classes that occur in truth or prediction.
-
-    `F1 = 2 tp / (2 tp + fp + fn)`; a class that is never hit counts 0.
-    """
-    return float(np.mean([_f1(truth == c, chosen == c) for c in np.union1d(truth, chosen)]))
-
-
-def _f1(truth: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]) -> float:
-    return 2 * float((truth & chosen).sum()) / float(truth.sum() + chosen.sum())
+        return np.asarray(prediction[:, 0], np.float64)
+    return np.asarray(prediction.argmax(axis=1), np.float64)
