@@ -1,14 +1,35 @@
-"""`mbd eval`: how good the model is with channels missing."""
+"""`mbd eval`: how good the model is when something is missing."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mbd.cli.context import session_here
-from mbd.cli.output import emit, json_option, progress, table
+from mbd.cli.output import emit, json_option, note, progress, table
+
+if TYPE_CHECKING:
+    from mbd.evaluation.outcome import Evaluation
+    from mbd.evaluation.protocol import EvaluationRow
+
+PROTOCOLS = ("subsets", "random", "whole", "imbalanced", "corrupt")
+_SHOWN = 4  # metrics in a table; JSON and the report have all
 
 
-@click.command(name="eval", epilog="Example: mbd eval --split test --cohort revocable")
+@click.command(
+    name="eval",
+    epilog="Examples: mbd eval --split test --cohort revocable;  "
+    "mbd eval --protocol all --html report.html",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice([*PROTOCOLS, "all"]),
+    default="subsets",
+    show_default=True,
+    help="What is missing or broken.",
+)
 @click.option(
     "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True
 )
@@ -18,40 +39,106 @@ from mbd.cli.output import emit, json_option, progress, table
     default="all",
     show_default=True,
 )
+@click.option(
+    "--metrics",
+    type=click.Choice(["auto", "mosi", "sims", "regression", "classes"]),
+    default="auto",
+    help="Which conventions; by default those of the label range.",
+)
+@click.option(
+    "--frames",
+    type=click.Choice(["drop", "zero"]),
+    default="drop",
+    show_default=True,
+    help="A missing frame is removed, or replaced by zeros.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the masks."
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a report with plots: one page that needs nothing else.",
+)
 @json_option
 @click.pass_context
-def evaluate(ctx: click.Context, split: str, cohort: str, as_json: bool) -> None:
-    """Measure the model on every non-empty subset of channels.
+def evaluate(
+    ctx: click.Context,
+    protocol: str,
+    split: str,
+    cohort: str,
+    metrics: str,
+    frames: str,
+    seed: int,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure the model while channels are missing, on rows that it did not learn from.
 
-    Beside each row stands the constant predictor (mean or majority of the training labels).
-    Revoked channels are not used.
+    \b
+    subsets     every non-empty subset of channels
+    random      frames or tokens missing at rates 0 to 0.9
+    whole       whole channels missing at rates 0 to 0.7, at least one kept
+    imbalanced  channels missing at different rates with the same mean
+    corrupt     noise added, or every feature shifted, by up to 2 standard deviations
+    all         one after the other
+
+    What is missing follows from the seed, the record, the channel and the rate alone. Beside
+    each number stands the constant predictor (mean or majority of the training labels).
+    Revoked channels are not used, and nothing in the workspace changes.
     """
-    from mbd.workflows.evaluate import evaluate_model
+    from mbd.workflows.evaluate import Question, evaluate_model
 
+    question = Question(
+        protocols=PROTOCOLS if protocol == "all" else (protocol,),
+        split=split,
+        cohort=cohort,
+        metrics=metrics,
+        seed=seed,
+        fill=frames,  # type: ignore[arg-type]
+    )
     with session_here(ctx, write=False) as session, progress("evaluating") as report:
-        rows = evaluate_model(session, split=split, cohort=cohort, progress=report)
-    names = list(rows[0].metrics) if rows else []
-    header = ("available", "n", *names, *(f"constant {name}" for name in names))
-    body = [
-        (
-            row.available,
-            row.n,
-            *(f"{row.metrics[name]:.3f}" for name in names),
-            *(f"{row.baseline[name]:.3f}" for name in names),
-        )
-        for row in rows
+        found = evaluate_model(session, question, progress=report)
+    if html is not None:
+        _write(found, html)
+    emit("eval", {"protocol": protocol, **found.to_json()}, as_json, _text(found))
+
+
+def _write(found: Evaluation, html: Path) -> None:
+    from mbd.evaluation.page import page
+    from mbd.workspace.files import write_atomically
+
+    write_atomically(html, page(found).encode("utf-8"))
+    note(f"Report  {html}")
+
+
+def _text(found: Evaluation) -> str:
+    parts = [_table(found, name) for name in found.protocols]
+    parts += [f"{name}: {reason}" for name, reason in found.skipped.items()]
+    return "\n\n".join([*parts, f"(in brackets: {found.baseline})"])
+
+
+def _table(found: Evaluation, protocol: str) -> str:
+    names = found.family.leading[:_SHOWN]
+    subsets = protocol == "subsets"
+    first = ("available", "n") if subsets else ("condition", "rate", "missing", "n")
+    rows = [
+        (*(_subset(row) if subsets else _point(row)), *(_cell(row, name) for name in names))
+        for row in found.of(protocol)
     ]
-    payload = {
-        "split": split,
-        "cohort": cohort,
-        "rows": [
-            {
-                "available": row.available.split("+"),
-                "n": row.n,
-                "metrics": row.metrics,
-                "baseline": row.baseline,
-            }
-            for row in rows
-        ],
-    }
-    emit("eval", payload, as_json, table(header, body))
+    title = "" if subsets else f"{protocol}: masks {found.mask_digest(protocol)[:16]}…\n"
+    return title + table((*first, *names), rows)
+
+
+def _subset(row: EvaluationRow) -> tuple[object, ...]:
+    return (row.available, row.n)
+
+
+def _point(row: EvaluationRow) -> tuple[object, ...]:
+    share = "-" if row.missing is None else f"{row.missing:.3f}"
+    return (row.condition.series, f"{row.condition.rate:g}", share, row.n)
+
+
+def _cell(row: EvaluationRow, name: str) -> str:
+    return f"{row.metrics[name]:.3f} ({row.baseline[name]:.3f})"

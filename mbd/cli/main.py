@@ -49,7 +49,7 @@ _COMMANDS = {
     "demo": ("mbd.cli.demo:demo", "The whole story on synthetic data, in minutes."),
     "data": ("mbd.cli.data:data", "Generate, import and look at data."),
     "train": ("mbd.cli.train:train", "Train a core and the heads that can forget."),
-    "eval": ("mbd.cli.evaluate:evaluate", "Measure the model with every modality dropped."),
+    "eval": ("mbd.cli.evaluate:evaluate", "Measure the model while something is missing."),
     "predict": ("mbd.cli.predict:predict", "Predict from the channels that may be used."),
     "revoke": ("mbd.cli.revoke:revoke", "Remove one person's modality from the model."),
     "consent": ("mbd.cli.consent:consent", "Let a revoked channel be used again, later data."),
