@@ -6,13 +6,14 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from mbd.canonical.text import printable
 from mbd.cli.output import emit, json_option, note
 from mbd.errors import NotFoundError, RefusedError, UsageError
+from mbd.ledger.note import VerifierKey
 from mbd.verify.reading import read_regular
 from mbd.verify.trust import (
     MAX_TRUST_BYTES,
@@ -47,13 +48,17 @@ def trust() -> None:
     multiple=True,
     help="64 hex digits that the owner confirmed, spaces allowed; once for each new key.",
 )
-@click.option("--name", help="Whose a PEM key is: `issuer` in the certificates.")
+@click.option(
+    "--name",
+    help="Whose a PEM key is: `issuer` in the certificates; or what to call a witness.",
+)
 @TRUST
 @json_option
 def add(
     file: Path, fingerprints: tuple[str, ...], name: str | None, trust: Path | None, as_json: bool
 ) -> None:
-    """Add the keys in FILE: an export (`mbd key export`), a trust.toml, a PEM key, or a vkey.
+    """Add the keys in FILE: an export (`mbd key export`), a trust.toml, a PEM key, or a vkey
+    of a log or a witness.
 
     Every key that is not known yet must be confirmed: by --fingerprint, or by yes at a terminal.
     Where the file says that a known key is retired or distrusted, that is taken over.
@@ -73,11 +78,13 @@ def add(
         "added": added,
         "narrowed": [_issuer_json(one) for one in addition.narrowed],
     }
-    lines = [f"added     {one['role']:6}  {one['name']}  {one['keyId'][:16]}" for one in added]
+    lines = [f"added     {one['role']:7}  {one['name']}  {one['keyId'][:16]}" for one in added]
     lines += [
-        f"narrowed  issuer  {printable(one.name)}  {one.key.key_id[:16]}  {_bounds(one)}"
+        f"narrowed  issuer   {printable(one.name)}  {one.key.key_id[:16]}  {_bounds(one)}"
         for one in addition.narrowed
     ]
+    if addition.policy.quorum != old.quorum:
+        note(f"{addition.policy.quorum} witnesses must have signed: see [witnesses] in {path}")
     emit("trust add", payload, as_json, "\n".join(lines) or "Nothing new: all of it was known.")
 
 
@@ -126,7 +133,7 @@ def _confirm(new: tuple[NewKey, ...], confirmed: set[str], offer: TrustPolicy) -
         RefusedError: Nobody does for one, or a fingerprint was given that no key has.
     """
     held = {one.key.key_id for one in new} | {one.key.key_id for one in offer.issuers}
-    held |= {key.key_id for key in _log_keys(offer)}
+    held |= {key.key_id for key in _note_keys(offer)}
     if confirmed - held:
         raise RefusedError(
             f"no key in the file has the fingerprint {_groups(min(confirmed - held))}",
@@ -154,20 +161,32 @@ def _asked(one: NewKey) -> bool:
     return click.confirm("Is it the same?", default=False, err=True)
 
 
-def _log_keys(policy: TrustPolicy) -> list[Any]:
+def _note_keys(policy: TrustPolicy) -> list[Any]:
     from mbd.signing.public import ed25519_key
 
-    return [] if policy.log is None else [ed25519_key(policy.log.key.public_key)]
+    found = [policy.log.key] if policy.log is not None else []
+    found += [one.key for one in policy.witnesses]
+    return [ed25519_key(key.public_key) for key in found]
 
 
 def _payload(path: Path, policy: TrustPolicy) -> dict[str, Any]:
     keys = [_issuer_json(one) for one in policy.issuers]
     if policy.log is not None:
-        (key,) = _log_keys(policy)
-        log = _new_json(NewKey("log", policy.log.origin, key))
-        keys.append({**log, "vkey": str(policy.log.key)})
+        keys.append(_vkey_json("log", policy.log.origin, policy.log.key))
+    keys += [_vkey_json("witness", one.name, one.key) for one in policy.witnesses]
     limits = {"epsilon": policy.max_epsilon, "delta": policy.max_delta}
-    return {"trust": printable(str(path)), "keys": keys, "limits": limits}
+    return {
+        "trust": printable(str(path)),
+        "keys": keys,
+        "quorum": policy.quorum,
+        "limits": limits,
+    }
+
+
+def _vkey_json(role: Literal["log", "witness"], name: str, key: VerifierKey) -> dict[str, Any]:
+    from mbd.signing.public import ed25519_key
+
+    return {**_new_json(NewKey(role, name, ed25519_key(key.public_key))), "vkey": str(key)}
 
 
 def _new_json(one: NewKey) -> dict[str, Any]:
@@ -202,9 +221,15 @@ def _blocks(policy: TrustPolicy) -> list[str]:
             f"issuer  {printable(one.name)}  {_bounds(one)}",
             f"        {one.key.fingerprint}",
         ]
+    named: list[tuple[Literal["log", "witness"], str, VerifierKey]] = []
     if policy.log is not None:
-        (key,) = _log_keys(policy)
-        lines += [f"log     {printable(policy.log.origin)}", f"        {key.fingerprint}"]
+        named.append(("log", policy.log.origin, policy.log.key))
+    named += [("witness", one.name, one.key) for one in policy.witnesses]
+    for role, name, key in named:
+        shown = _vkey_json(role, name, key)
+        lines += [f"{role:7} {printable(name)}", f"        {shown['fingerprint']}"]
+    if policy.witnesses:
+        lines.append(f"quorum  {policy.quorum} of {len(policy.witnesses)} witnesses")
     return lines
 
 

@@ -16,15 +16,17 @@ from pydantic import Field
 from mbd.canonical.digest import b64decode_strict
 from mbd.canonical.json import loads_strict
 from mbd.certificate.fields import Closed, validate
-from mbd.errors import ConflictError, UsageError
+from mbd.errors import ConflictError, DataError, UsageError
 from mbd.ledger.note import parse_verifier_key
 from mbd.signing.public import PublicKey, ed25519_key, pem_key, public_key
 from mbd.verify.trust import (
     MAX_TRUST_BYTES,
     TrustedIssuer,
     TrustedLog,
+    TrustedWitness,
     TrustPolicy,
     parse_trust,
+    witness_key,
 )
 
 _Index = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -54,9 +56,9 @@ class _ExportForm(Closed):
 class NewKey:
     """A key that a trust file does not hold yet."""
 
-    role: Literal["issuer", "log"]
+    role: Literal["issuer", "log", "witness"]
     name: str
-    """Of the issuer or of the log."""
+    """Of the issuer, of the log, or of the witness."""
     key: PublicKey
 
 
@@ -76,7 +78,7 @@ def read_offer(data: bytes, *, name: str | None = None) -> TrustPolicy:
 
     Args:
         data: Its content.
-        name: Whose a PEM key is: `issuer` in the certificates it signs.
+        name: Whose a PEM key is: `issuer` in the certificates it signs; or what to call a witness.
 
     Raises:
         MbdError: It is none of the known forms, or a key that is never believed.
@@ -95,15 +97,18 @@ def read_offer(data: bytes, *, name: str | None = None) -> TrustPolicy:
             )
         return TrustPolicy((TrustedIssuer(name, pem_key(data)),))
     if b"\n" not in content and content.count(b"+") >= 2:
-        return TrustPolicy(log=_log(content.decode("utf-8", "replace")))
+        return _vkey(content.decode("utf-8", "replace"), name)
     return parse_trust(data)
 
 
 def take(policy: TrustPolicy, offer: TrustPolicy) -> Addition:
-    """What a trust file would say with an offer taken; limits of the offer are ignored.
+    """What a trust file would say with an offer taken; its limits and quorum are ignored.
+
+    The first witnesses are all required; after that the quorum stays what it was.
 
     Raises:
-        ConflictError: A known key under another name, or another log.
+        ConflictError: A known key under another name, another log, or a log that is to be
+            its own witness.
     """
     known = {one.key.key_id: one for one in policy.issuers}
     new: list[NewKey] = []
@@ -134,9 +139,27 @@ def take(policy: TrustPolicy, offer: TrustPolicy) -> Addition:
         )
     if policy.log is None and offer.log is not None:
         new.append(NewKey("log", offer.log.origin, ed25519_key(offer.log.key.public_key)))
-    return Addition(
-        replace(policy, issuers=tuple(known.values()), log=log), tuple(new), tuple(narrowed)
+    watchers = _new_witnesses(policy, offer, log)
+    new += [NewKey("witness", one.name, ed25519_key(one.key.public_key)) for one in watchers]
+    taken = replace(
+        policy,
+        issuers=tuple(known.values()),
+        log=log,
+        witnesses=(*policy.witnesses, *watchers),
+        quorum=policy.quorum or len(watchers),
     )
+    return Addition(taken, tuple(new), tuple(narrowed))
+
+
+def _new_witnesses(
+    policy: TrustPolicy, offer: TrustPolicy, log: TrustedLog | None
+) -> list[TrustedWitness]:
+    """Those whose keys are not known yet: what a known one is called stays one's own choice."""
+    known = {one.key.public_key for one in policy.witnesses}
+    found = [one for one in offer.witnesses if one.key.public_key not in known]
+    if log is not None and any(one.key.public_key == log.key.public_key for one in found):
+        raise ConflictError("the log's own key is no witness of it", code="trust.witness")
+    return found
 
 
 def _export(data: bytes) -> TrustPolicy:
@@ -167,6 +190,15 @@ def _log(vkey: str, origin: str | None = None) -> TrustedLog:
     key = parse_verifier_key(vkey)
     ed25519_key(key.public_key)  # refuses low-order points, which the note format does not
     return TrustedLog(origin or key.name, key)
+
+
+def _vkey(text: str, name: str | None) -> TrustPolicy:
+    """A log or a witness, as the type inside the key says."""
+    try:
+        return TrustPolicy(log=_log(text))
+    except DataError:
+        key = witness_key(text)
+    return TrustPolicy(witnesses=(TrustedWitness(name or key.name, key),), quorum=1)
 
 
 def _narrower(old: TrustedIssuer, new: TrustedIssuer) -> TrustedIssuer:

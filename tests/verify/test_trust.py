@@ -12,14 +12,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mbd.canonical.digest import b64encode, sha256_hex
 from mbd.errors import UsageError
+from mbd.ledger.cosignature import COSIGNATURE
 from mbd.ledger.note import VerifierKey
 from mbd.signing.keys import generate_key
 from mbd.verify.trust import load_trust, render_trust
+from tests.verify.histories import Witness
 from tests.verify.world import ORIGIN, make_world
 
 WORLD = make_world()
 VKEY = VerifierKey(ORIGIN, WORLD.log_signer.public_key)
 TEXT = render_trust(WORLD.trust)
+WATCH = f'[[witness]]\nname = "w"\nvkey = "{Witness("witness.example/w").vkey}"\n'
+LOG_AS_WITNESS = VerifierKey("w", WORLD.log_signer.public_key, COSIGNATURE)
+LOW_WITNESS = VerifierKey("w", bytes(32), COSIGNATURE)
+QUORUM = "[witnesses]\nquorum = "
 LOW = Ed25519PublicKey.from_public_bytes(bytes(32)).public_bytes(
     Encoding.DER, PublicFormat.SubjectPublicKeyInfo
 )
@@ -57,11 +63,19 @@ def test_a_file_may_name_a_log_or_an_issuer_alone(tmp_path):
         assert load(tmp_path, render_trust(policy)) == policy
 
 
+def test_witnesses_survive_the_file(tmp_path):
+    watchers = tuple(Witness(f"witness.example/{name}").trusted for name in ("a", "b"))
+    policy = dataclasses.replace(WORLD.trust, witnesses=watchers, quorum=1)
+
+    assert load(tmp_path, render_trust(policy)) == policy
+
+
 def test_the_published_example_is_a_trust_file():
     policy = load_trust(Path(__file__).parents[2] / "certs" / "trust.example.toml")
 
     assert policy.issuers
     assert policy.log
+    assert (len(policy.witnesses), policy.quorum) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +106,17 @@ def test_the_published_example_is_a_trust_file():
         TEXT.replace("[log]", "validFrom = 7\nretiredFrom = 7\n[log]"),
         TEXT.replace("[log]", "retiredfrom = 7\n[log]"),
         "[limits]\nepsilon = 8\n",
+        TEXT + WATCH,
+        TEXT + WATCH + QUORUM + "0\n",
+        TEXT + WATCH + QUORUM + "2\n",
+        TEXT + WATCH + QUORUM + "'1'\n",
+        TEXT + QUORUM + "1\n",
+        TEXT + WATCH + WATCH.replace('"w"', '"v"') + QUORUM + "1\n",
+        TEXT + f'[[witness]]\nname = "w"\nvkey = "{VKEY}"\n' + QUORUM + "1\n",
+        TEXT + f'[[witness]]\nname = "w"\nvkey = "{LOG_AS_WITNESS}"\n' + QUORUM + "1\n",
+        TEXT + f'[[witness]]\nname = "w"\nvkey = "{LOW_WITNESS}"\n' + QUORUM + "1\n",
+        TEXT.replace(str(VKEY), str(Witness(ORIGIN).vkey)),
+        WATCH + QUORUM + "1\n",
         "a = " + "[" * 100_000,
         "a = " + "{x=" * 50_000,
         "a = 07:99:99",

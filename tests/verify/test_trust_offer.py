@@ -9,10 +9,19 @@ import pytest
 
 from mbd.canonical.digest import b64encode
 from mbd.errors import ConflictError, MbdError
+from mbd.ledger.cosignature import COSIGNATURE
 from mbd.ledger.note import VerifierKey
 from mbd.signing.keys import generate_key
-from mbd.verify.trust import TrustedIssuer, TrustedLog, TrustPolicy, render_trust
+from mbd.verify.trust import (
+    TrustedIssuer,
+    TrustedLog,
+    TrustedWitness,
+    TrustPolicy,
+    render_trust,
+    witness_key,
+)
 from mbd.verify.trust_offer import read_offer, take
+from tests.verify.histories import Witness
 
 NAME, ORIGIN = "Example Clinic", "ledger.example/1"
 KEY, OTHER, LOG_KEY = (generate_key().public for _ in range(3))
@@ -125,3 +134,27 @@ def test_a_private_key_is_no_offer(tmp_path):
     key = generate_key()
     with pytest.raises(MbdError):
         read_offer(key.pem(), name=NAME)
+
+
+def test_a_witness_is_a_new_key_and_the_quorum_stays_ones_own():
+    first, second = (Witness(f"witness.example/{name}") for name in "ab")
+    alone = read_offer(f"{first.vkey}\n".encode(), name="Example Watch")
+    both = TrustPolicy((ISSUER,), LOG, witnesses=(first.trusted, second.trusted), quorum=1)
+
+    addition = take(POLICY, alone)
+    again = take(addition.policy, both)
+
+    assert [(one.role, one.name) for one in addition.new] == [("witness", "Example Watch")]
+    assert addition.policy.quorum == 1
+    assert [one.name for one in again.new] == [second.trusted.name]
+    assert [one.name for one in again.policy.witnesses] == ["Example Watch", second.trusted.name]
+    assert again.policy.quorum == 1
+    assert take(POLICY, both).policy.quorum == 2  # the first ones are all required
+    assert take(again.policy, both).policy == again.policy
+
+
+def test_the_logs_own_key_is_no_witness_of_it():
+    own = TrustedWitness("w", witness_key(str(VerifierKey("w", LOG_KEY.raw, COSIGNATURE))))
+
+    with pytest.raises(ConflictError):
+        take(POLICY, TrustPolicy(witnesses=(own,), quorum=1))
