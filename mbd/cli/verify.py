@@ -11,7 +11,7 @@ import click
 
 from mbd.canonical.text import printable
 from mbd.certificate.receipt import MAX_RECEIPT_BYTES
-from mbd.cli.output import emit, json_option, note
+from mbd.cli.output import emit, json_option, note, progress
 from mbd.cli.trust_source import TrustSource, find_trust
 from mbd.cli.verify_run import Judged, Remembered, Run
 from mbd.errors import UsageError
@@ -171,7 +171,7 @@ def _reproducer(
     from mbd.workflows.reproduce import make_reproducer
 
     opening = read_regular(escrow, MAX_RECEIPT_BYTES) if escrow else None
-    return make_reproducer(folder, receipt=receipt, escrow=opening)
+    return make_reproducer(folder, receipt=receipt, escrow=opening, progress=progress)
 
 
 def _expand(patterns: tuple[str, ...]) -> list[Path]:

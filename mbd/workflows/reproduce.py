@@ -11,6 +11,7 @@ ledger says came later, and only a difference that nothing logged can explain is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,14 @@ from mbd.workflows.reproduce_openings import Offered, Openings
 
 Explanation = Callable[[History], Iterable[Later]]
 
+Shown = Callable[[str], AbstractContextManager[Progress]]
+
 _NAMED = 5
+
+
+def _unseen(title: str) -> AbstractContextManager[Progress]:
+    """For those who do not want to know how far it is."""
+    return nullcontext(lambda done, total: None)
 
 
 def make_reproducer(
@@ -37,7 +45,7 @@ def make_reproducer(
     *,
     receipt: bytes | None = None,
     escrow: bytes | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Shown = _unseen,
 ) -> Callable[[Case], str]:
     """What check 21 calls: rebuild from a workspace, or from a read-only copy of one.
 
@@ -47,7 +55,8 @@ def make_reproducer(
         folder: The workspace.
         receipt: The person's receipt as received; it opens everything.
         escrow: The auditor's salts as received; used where the receipt does not fit.
-        progress: Called with buckets done and buckets in all.
+        progress: Entered with a title while something is rebuilt; gives a function that is called
+            with buckets done and buckets in all.
 
     Returns:
         A function that says what was reproduced, or raises `CheckFailed` (refuted) or
@@ -58,7 +67,8 @@ def make_reproducer(
     def reproduce(case: Case) -> str:
         try:
             openings = offered.for_certificate(case.statement.predicate)
-            return f"REPRODUCED: {_Reproduction(case, folder, openings, progress).run()}"
+            with progress("rebuilding") as report:
+                return f"REPRODUCED: {_Reproduction(case, folder, openings, report).run()}"
         except NotReached:
             raise
         except CheckFailed as error:
