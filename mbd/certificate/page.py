@@ -33,7 +33,8 @@ class Finding:
     standing: Standing
     reason: str = ""
     """Why it is not valid, as the verifier words it; quotes the file."""
-    level: str | None = None
+    levels: tuple[str, ...] = ()
+    """Levels of verification that were reached."""
     checkpoint: str | None = None
     not_checked: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from mbd.certificate.page_words import (
     meaning,
     plain_claim,
     punctuality,
+    reached_levels,
     what_changed,
 )
 from mbd.certificate.receipt import Receipt
@@ -209,7 +210,7 @@ def _how_to_check(predicate: Predicate, finding: Finding) -> Section:
 
 
 def _no_check(finding: Finding) -> Section:
-    reached = [Fact("Level reached", finding.level or "none")]
+    reached = [Fact("Reached", reached_levels(finding.levels))]
     if finding.checkpoint:
         reached.append(Fact("Log", finding.checkpoint))
     if finding.not_checked:

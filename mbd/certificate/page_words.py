@@ -79,6 +79,20 @@ WHOSE_WORD = {
 """Status of a claim -> how far a reader has to believe it, in the order of the page."""
 
 
+REACHED = {
+    "SIGNED": "signed by a key believed here",
+    "LOGGED": "signed, and entered in the log believed here",
+    "SUBJECT": "about the person who holds the receipt",
+}
+"""Levels of verification that a page can tell of, in plain words."""
+
+
+def reached_levels(levels: Sequence[str]) -> str:
+    """The levels with their meaning, or 'none'."""
+    named = [f"{level} ({REACHED[level]})" if level in REACHED else level for level in levels]
+    return ", ".join(one for one in named if one) or "none"
+
+
 def channels(modalities: Sequence[str]) -> str:
     """'audio', 'audio and text', 'audio, text and vision'."""
     *others, last = modalities

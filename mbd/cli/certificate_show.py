@@ -26,7 +26,7 @@ from mbd.errors import ConflictError, DataError, UsageError
 from mbd.signing.public import ed25519_key
 from mbd.verify import Report, TrustPolicy, verify_bundle
 from mbd.verify.reading import read_regular
-from mbd.verify.report import BASE_LEVELS, DEFAULT_LEVEL, LIMITS, Level
+from mbd.verify.report import LIMITS, Level
 from mbd.workspace.files import write_atomically
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _finding(
     return Finding(
         standing=_standing(report, policy),
         reason=_reason(report) if policy or report.first_failed else "",
-        level=report.level_reached,
+        levels=tuple((report.level_reached or "").split("+")),
         checkpoint=report.checkpoint,
         not_checked=tuple(one.name for one in report.checks if one.result == "skipped"),
         limits=LIMITS,
@@ -133,13 +133,10 @@ def _standing(report: Report, policy: TrustPolicy | None) -> Standing:
 
 
 def _reason(report: Report) -> str:
-    """The check that decided against the file, as the verifier words it."""
-    decisive = report.first_failed
-    if decisive is None and report.verdict == "undecided":
-        needed = BASE_LEVELS[: BASE_LEVELS.index(DEFAULT_LEVEL) + 1]
-        open_ = [one for one in report.checks if one.result == "skipped"]
-        decisive = next((one for one in open_ if one.level in needed), None)
-    return f"{decisive.name}: {decisive.reason} ({decisive.code})" if decisive else ""
+    """The check that decided against the file, in plain words, and its code."""
+    open_ = (c for c in report.checks if c.result == "skipped" and c.level in report.missing)
+    decisive = report.first_failed or (next(open_, None) if report.missing else None)
+    return f"{decisive.text} ({decisive.code})" if decisive else ""
 
 
 def _passed(report: Report, level: Level) -> bool:
@@ -186,6 +183,7 @@ def _payload(
         "file": printable(str(file)),
         "html": printable(str(html)) if html else None,
         "verifyExitCode": report.exit_code,
+        "levelReached": report.level_reached,
         "receivedOn": request.received_on,
         "dueBy": request.due_by,
         "completedOn": request.completed_on,

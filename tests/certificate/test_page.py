@@ -58,7 +58,7 @@ def finding(standing: Standing = "valid", **changes) -> Finding:
         "trust": "named",
         "keys": (Key("issuer", "Example Clinic", "abcd " * 15 + "abcd"),),
         "checked_on": date(2026, 5, 20),
-        "level": "LOGGED",
+        "levels": ("LOGGED", "SUBJECT"),
         "checkpoint": "ledger.example/1@7",
         "not_checked": ("consistency", "witnesses"),
     }
