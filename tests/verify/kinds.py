@@ -35,6 +35,8 @@ OUTCOMES: dict[str, DeletionOutcome] = {
     "two-signatures": outcome(),
 }
 KINDS = tuple(OUTCOMES)
+STATEMENTS = ("certified", "exact", "exact-nothing", "exact-retrained", "empirical")
+"""The kinds that say different things; the others differ in how they are signed."""
 
 OLDER = "01KRTWXDG0DEFGHJKMNPQRSTV0"
 """The id of an earlier certificate."""
