@@ -14,6 +14,7 @@ from mbd.certificate.claims import REGISTRY
 from mbd.certificate.page_numbers import read_loss
 from mbd.certificate.rules import is_retrained
 from mbd.certificate.statement import Claim, Guarantee, Predicate, Request
+from mbd.certificate.theorems import THEOREMS
 
 Standing = Literal["valid", "not-current", "invalid", "undecided", "unchecked"]
 
@@ -135,6 +136,8 @@ def what_changed(predicate: Predicate) -> str:
 def meaning(predicate: Predicate) -> tuple[str, ...]:
     """What the class and the numbers mean for the person, in a few sentences."""
     guarantee, channel = predicate.guarantee, channels(predicate.deletion.modalities)
+    if guarantee.theorem is not None and guarantee.theorem not in THEOREMS:
+        return ("It rests on a theorem that this version of the program does not know.",)
     if guarantee.guarantee_class == "certified":
         return _certified(guarantee, channel)
     if guarantee.guarantee_class == "empirical":

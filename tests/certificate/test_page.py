@@ -169,6 +169,15 @@ def test_exact_says_nothing_of_it_and_under_which_conditions(kind, sentence):
     assert "conditions that the issuer declares and that no signature shows" in text
 
 
+def test_a_theorem_that_is_not_known_here_is_given_no_meaning():
+    found = WORLD.statement.predicate
+    other = found.guarantee.model_copy(update={"theorem": "urn:mbd:theorem:later:v9"})
+    page = make_page(found.model_copy(update={"guarantee": other}), finding("undecided"))
+
+    assert said(page, "numbers").startswith("It rests on a theorem that this version")
+    assert "at most a factor" not in page_text(page)
+
+
 def test_empirical_promises_nothing():
     page = page_of(make_world(OUTCOMES["empirical"]))
 
