@@ -53,9 +53,9 @@ pre { margin: .1em 0 .2em; white-space: pre-wrap; }
   .pair, .columns { display: block; columns: auto; }
   #check dl div { grid-template-columns: minmax(0, 1fr); gap: 0; }
 }
-@page { margin: 14mm 17mm 15mm; font: 8pt var(--sans); }
+@page { margin: 12mm 16mm 13mm; font: 8pt var(--sans); }
 @media print {
-  body { font-size: 9.8pt; line-height: 1.37; }
+  body { font-size: 9.5pt; line-height: 1.36; }
   main { max-width: none; padding: 0; }
   .columns { break-before: page; margin-top: 0; }
 }

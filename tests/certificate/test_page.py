@@ -558,9 +558,13 @@ in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to 
 
 @in_a_browser
 @pytest.mark.parametrize("size", ["A4", "letter"])
-@pytest.mark.parametrize("standing", ["valid", "unchecked"])
+@pytest.mark.parametrize("standing", ["valid", "undecided"])
 def test_it_prints_on_two_sheets(tmp_path, size, standing):
-    page = page_of(standing=standing, receipt=WORLD.receipt, trust="own")
+    """Late, with every caution, a long reason and a receipt."""
+    reason = "" if standing == "valid" else "no key in the trust file signed this " * 4
+    late = make_world(due_by=date(2026, 5, 15), issuer="urn:mbd:workspace:" + CERTIFICATE_ID)
+    keys = (*finding().keys, Key("log", "mbd.local/" + CERTIFICATE_ID, "abcd " * 15 + "abcd"))
+    page = page_of(late, standing, WORLD.receipt, trust="own", reason=reason, keys=keys)
 
     sheets, log = _printed(tmp_path, page, size)
     assert sheets == 2
