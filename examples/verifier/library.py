@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -134,6 +135,12 @@ def epsilon_of(rho, delta):
         return up(max(sum(terms) + sum(map(abs, terms)) * Decimal("1e-40"), 0))
 
 
+def as_read(text):
+    """Wide, mathematical and accented letters as the plain ones that people read them as."""
+    letters = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
+
+
 def spelled(value):
     """ECMAScript's Number::toString, for numbers >= 0."""
     exact = Decimal(repr(value)).normalize()
@@ -149,7 +156,7 @@ FORMATS = {
     "mbd-ascending": lambda names: sorted(set(names)) == names,
 }
 KINDS = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
-KEYWORDS = {  # `type` before what depends on it; objects are closed and every field is required
+KEYWORDS = {  # what others depend on comes first; objects are closed, every field is required
     "$ref": lambda v, path, root: fits(v, root["$defs"][path.rpartition("/")[2]], root),
     "anyOf": lambda v, schemas, root: any(fits(v, one, root) for one in schemas),
     "not": lambda v, schema, root: not fits(v, schema, root),
@@ -163,9 +170,9 @@ KEYWORDS = {  # `type` before what depends on it; objects are closed and every f
     "minItems": lambda v, least, _: len(v) >= least,
     "maxItems": lambda v, most, _: len(v) <= most,
     "pattern": lambda v, pattern, _: re.fullmatch(pattern, v, re.ASCII),
-    "format": lambda v, name, _: name not in FORMATS or FORMATS[name](v),
     "required": lambda v, names, _: v.keys() == set(names),
     "properties": lambda v, of, root: all(fits(v[name], of[name], root) for name in of),
     "prefixItems": lambda v, of, root: all(fits(*pair, root) for pair in zip(v, of, strict=True)),
     "items": lambda v, schema, root: all(fits(one, schema, root) for one in v),
+    "format": lambda v, name, _: name not in FORMATS or FORMATS[name](v),
 }

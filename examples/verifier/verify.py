@@ -15,8 +15,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from library import (Undecided, canonical, checkpoint, epsilon_of, fits, match, moment, need, read,
-                     root_above, sha256, tlog_proof, ulid_seconds, unbase64, up)
+from library import (Undecided, as_read, canonical, checkpoint, epsilon_of, fits, match, moment,
+                     need, read, root_above, sha256, tlog_proof, ulid_seconds, unbase64, up)
 
 CERTS = Path(os.environ.get("MBD_CERTS") or Path(__file__).resolve().parents[2] / "certs")
 REGISTRY, BUNDLE, STATEMENT = (json.loads((CERTS / name).read_text("utf-8")) for name in (
@@ -77,9 +77,10 @@ class Case:
         kept = self.guarantee["selectedHeads"] != self.guarantee["heads"]
         cases = [one["predicate"] for one in REGISTRY["cases"] if one["kept"] == kept]
         need(any(fits(predicate, one) for one in cases), "not what the class may say")
-        promises = re.search(RULES["promises"], request["basis"], re.IGNORECASE)
+        basis = as_read(request["basis"])
+        promises = re.search(RULES["promises"], basis, re.IGNORECASE)
         need(not promises or self.guarantee["class"] != "empirical", "the basis promises")
-        need(not re.search(RULES["places"], request["basis"]), "the basis names a place")
+        need(not re.search(RULES["places"], basis), "the basis names a place")
         received, completed, due = request["receivedOn"], request["completedOn"], request["dueBy"]
         (first, last), issued = RULES["years"], predicate["issuedAt"]
         need(all(first <= one[:4] <= last for one in (received, completed, due, issued)), "years")

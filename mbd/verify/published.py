@@ -146,7 +146,7 @@ def _cases() -> list[dict[str, Any]]:
 def _guarantee(kind: str, replaced: bool, retrained: bool) -> dict[str, Any]:
     """What the numbers of each class may be, and what the case is."""
     text, none, zero = {"type": "string"}, {"type": "null"}, {"const": "0"}
-    empty, some, command = {"maxItems": 0}, {"minItems": 1}, {"enum": [None, rules.REPRODUCE]}
+    empty, some, command = {"maxItems": 0}, {"minItems": 1}, {"const": rules.REPRODUCE}
     losses = ("rho", "epsilon", "delta")
     by_class: dict[str, dict[str, Any]] = {
         "certified": {
@@ -157,17 +157,15 @@ def _guarantee(kind: str, replaced: bool, retrained: bool) -> dict[str, Any]:
         },
         "exact": {
             "theorem": text,
-            "rho": {"enum": [None, "0"]},
-            "epsilon": zero,
-            "delta": zero,
+            **dict.fromkeys(losses, zero),
             "parameters": empty,
             "attempts": {"const": 0},
-            "reproduce": {"const": rules.REPRODUCE},
+            "reproduce": command,
         },
         "empirical": {
             **dict.fromkeys(("theorem", *losses), none),
             "parameters": empty,
-            "reproduce": command,
+            "reproduce": none,
         },
     }
     chosen = by_class[kind]
