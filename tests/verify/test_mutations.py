@@ -43,8 +43,11 @@ SAMPLE, EVERY = 7, 61
 
 
 def is_as_good(found: Good, data: bytes) -> bool:
-    """Whether only what is listed as unauthenticated differs."""
+    """Whether only what is listed as unauthenticated differs, and the spelling is the one."""
     old, new = json.loads(found.data), json.loads(data)
+    spelled = json.dumps(new, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    if spelled.encode() != data:
+        return False
     for one in (old, new):
         for signature in one["envelope"]["signatures"]:
             signature["keyid"] = ""
