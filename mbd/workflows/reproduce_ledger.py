@@ -87,7 +87,7 @@ def read_history(folder: Path, case: Case) -> History:
         with _opened(path) as connection:
             later, rest = _read(connection, case, log, folder)
             unfinished = rest or _unfinished(connection, folder)
-    except (sqlite3.Error, OSError, IntegrityError, DataError) as error:
+    except (sqlite3.Error, OSError, ValueError, TypeError, IntegrityError, DataError) as error:
         raise _unreadable(str(error)) from error
     return History(later, unfinished)
 

@@ -10,16 +10,17 @@ from mbd.canonical.digest import sha256_file
 from mbd.certificate.rules import POLICY_FILE
 from mbd.certificate.statement import Predicate
 from mbd.deletion.check import check_head
-from mbd.errors import IntegrityError, MbdError
+from mbd.errors import DataError, IntegrityError, MbdError
 from mbd.head.state import HeadState
 from mbd.privacy.accountant import noise_steps
 from mbd.values import FileDigest
 from mbd.verify.artifacts import check_policy
-from mbd.verify.case import Case, CheckFailed
+from mbd.verify.case import Case, CheckFailed, Undecided
+from mbd.verify.head_file import read_head
 from mbd.verify.model_policy import parse_policy
 from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce_data import reading
-from mbd.workflows.snapshots import ModelSnapshot, ReleasedHead, head_file
+from mbd.workflows.snapshots import HEADS_FOLDER, ModelSnapshot, ReleasedHead, head_file
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def find_released(models: Path, case: Case) -> ReleasedFiles:
     """Look for the model of a certificate among those of a workspace.
 
     Raises:
-        Undecided: A file cannot be read (`reproduce.unreadable`).
+        Undecided: A file cannot be read, or is torn (`reproduce.unreadable`).
     """
     predicate = case.statement.predicate
     digests = {file.path: file.sha256 for file in predicate.deletion.model_after.files}
@@ -88,10 +89,23 @@ def find_released(models: Path, case: Case) -> ReleasedFiles:
         for folder in folders:
             for path, digest in digests.items():
                 location = folder / path
-                if location.is_file() and sha256_file(location) == digest:
+                if not location.is_file():
+                    continue
+                if sha256_file(location) == digest:
                     found.setdefault(path, folder)
+                else:
+                    _refuse_torn(location)
     heads = frozenset(name for name in predicate.guarantee.heads if head_file(name) in found)
     return ReleasedFiles(found, digests, heads, alone=len(folders) == 1)
+
+
+def _refuse_torn(path: Path) -> None:
+    """A head with other content is another head; one without an end is only damaged."""
+    if path.parent.name == HEADS_FOLDER:
+        try:
+            read_head(path)
+        except DataError as error:
+            raise Undecided(f"{path} is torn", code="reproduce.unreadable") from error
 
 
 def check_released(

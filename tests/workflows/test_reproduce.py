@@ -177,6 +177,17 @@ def test_a_torn_file_accuses_nobody(revoked: Revoked) -> None:
         assert (found.exit_code, found.code) == (3, "reproduce.unreadable"), found.reason
         assert path.name in found.reason
         path.write_bytes(whole)
+    for path in (
+        *revoked.root.glob("models/*/heads/audio.*"),
+        *revoked.root.glob("state/*/text.*"),
+    ):
+        whole = path.read_bytes()
+        path.unlink()  # it may be another name of a file elsewhere
+        path.write_bytes(whole[:-7])
+        found = judge(revoked, revoked.root)
+        assert (found.exit_code, found.code) == (3, "reproduce.unreadable"), found.reason
+        path.write_bytes(whole)
+    assert judge(revoked, revoked.root).result == "pass"
 
 
 def test_a_folder_that_is_no_workspace_decides_nothing(revoked: Revoked) -> None:

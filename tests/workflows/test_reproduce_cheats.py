@@ -148,6 +148,23 @@ def test_an_old_state_that_was_kept_is_refuted(trained_workspace: TrainedWorkspa
     assert_refuted(judge(revoked, handed_over(revoked)), "reproduce.kept_state")
 
 
+def test_files_that_were_altered_are_refuted(trained_workspace: TrainedWorkspace) -> None:
+    revoked = revoke(trained_workspace, trained_workspace.revocable[0])
+    patterns = {
+        "models/*/heads/audio.*": "reproduce.model",
+        "state/*/text.*": "reproduce.kept_state",
+    }
+    for pattern, code in patterns.items():
+        (path,) = revoked.root.glob(pattern)
+        content = bytearray(path.read_bytes())
+        content[-5] ^= 1
+        path.unlink()
+        path.write_bytes(content)
+        assert_refuted(judge(revoked, revoked.root), code)
+        content[-5] ^= 1
+        path.write_bytes(content)
+
+
 def test_a_head_that_declares_other_noise_is_refuted(trained_workspace: TrainedWorkspace) -> None:
     def undeclared(patch: pytest.MonkeyPatch, session: object) -> None:
         patch.setattr(release_workflow, "noise_steps", lambda sigma, grid: 1)
