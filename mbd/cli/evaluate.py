@@ -115,7 +115,7 @@ def _write(found: Evaluation, html: Path) -> None:
 
 def _text(found: Evaluation) -> str:
     parts = [_table(found, name) for name in found.protocols]
-    parts += [f"{name}: {reason}" for name, reason in found.skipped.items()]
+    parts += [f"{name}: {found.skipped[name]}" for name in PROTOCOLS if name in found.skipped]
     return "\n\n".join([*parts, f"(in brackets: {found.baseline})"])
 
 

@@ -12,6 +12,7 @@ which every frame is missing is absent. A vector per record is one frame.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -34,7 +35,7 @@ class Damaged:
 
     x: Arrays
     trace: Mapping[str, bytes]
-    """What was done to each modality, for the digest: nothing of the data itself."""
+    """What was done to each modality, for the digest of a report: short, and no data."""
     missing: int = 0
     """Frames or modalities gone."""
     total: int = 0
@@ -150,7 +151,8 @@ def _changed(
 
 
 def _trace(level: float, drawn: npt.NDArray[np.float64]) -> bytes:
-    return np.array([level, *drawn.flat], "<f8").tobytes()
+    said = np.concatenate([[level], drawn.ravel()]).astype("<f8")
+    return hashlib.sha256(said.tobytes()).digest()
 
 
 def _added(x: Sequence2D, change: npt.NDArray[np.float64]) -> Sequence2D:

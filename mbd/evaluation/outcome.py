@@ -35,10 +35,11 @@ class Evaluation:
     subjects: int
     rows: tuple[EvaluationRow, ...]
     skipped: dict[str, str]
-    """Protocols that say nothing about this data set, and why."""
-    contributions: tuple[Contributions, ...]
-    gradients: Gradients | str
-    """Or why there are none."""
+    """Protocols and diagnostics that say nothing about this data or model, and why."""
+    contributions: tuple[Contributions, ...] = ()
+    """Only beside the protocol of subsets."""
+    gradients: Gradients | None = None
+    """The same."""
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class Evaluation:
                 {"metric": one.metric, "n": one.n, "shapley": one.shapley, "equity": one.equity}
                 for one in self.contributions
             ],
-            "gradients": gradients_json(self.gradients),
+            "gradients": self.gradients and gradients_json(self.gradients),
         }
 
 
@@ -97,8 +98,6 @@ def row_json(row: EvaluationRow, modalities: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def gradients_json(found: Gradients | str) -> dict[str, Any]:
-    """Norms and imbalance, or the reason why there are none."""
-    if isinstance(found, str):
-        return {"skipped": found}
+def gradients_json(found: Gradients) -> dict[str, Any]:
+    """Norms and imbalance."""
     return {"n": found.n, "norms": found.norms, "imbalance": found.imbalance}

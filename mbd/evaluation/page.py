@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from mbd.evaluation import wording
-from mbd.evaluation.diagnostics import Gradients
 from mbd.evaluation.intervals import REPLICATES
 from mbd.evaluation.metrics import LOWER_IS_BETTER
 from mbd.evaluation.outcome import Evaluation
@@ -48,7 +47,7 @@ def _head(found: Evaluation) -> str:
     }
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     return (
-        f"<header><h1>{escape(found.dataset)}</h1>\n"
+        f"<header><p class=kind>Evaluation</p><h1>{escape(found.dataset)}</h1>\n"
         "<p class=lead>How good one model is while something is missing or broken. Beside every "
         f"number stands a predictor that looks at nothing and says {escape(found.baseline)}."
         f"</p>\n<dl>{items}</dl></header>"
@@ -58,10 +57,10 @@ def _head(found: Evaluation) -> str:
 def _protocol(found: Evaluation, name: str) -> str:
     rows = found.of(name)
     draw = _subset_plots if name == "subsets" else _curve_plots
-    return (
-        f'<section id="{name}"><h2>{wording.TITLES[name]}</h2>\n'
+    return _section(
+        name,
         f"<p>{wording.LEADS[name]}</p>\n{draw(found, rows)}\n{_table(found, rows)}\n"
-        f"<p class=digest>Masks <code>{found.mask_digest(name)}</code></p></section>"
+        f"<p class=digest>Masks <code>{found.mask_digest(name)}</code></p>",
     )
 
 
@@ -69,7 +68,7 @@ def _subset_plots(found: Evaluation, rows: Sequence[EvaluationRow]) -> str:
     figures = []
     for name in found.family.leading[:_PLOTTED]:
         title = f"{wording.METRICS[name]} of every subset of channels"
-        figures.append(_figure(bars([_bar(row, name) for row in rows], title=title), name))
+        figures.append(_measured(bars([_bar(row, name) for row in rows], title=title), name))
     said = Curve(f"{CONSTANT} on the same records", (), constant=True)
     return key([said]) + _grid(figures)
 
@@ -93,7 +92,7 @@ def _curve_plots(found: Evaluation, rows: Sequence[EvaluationRow]) -> str:
             shown = _curves(chosen, metric)
             label = wording.X_LABELS[chosen[0].condition.protocol]
             title = f"{_name(metric)} against {label}"
-            figures.append(_figure(curves(shown, title=title, x_label=label), metric))
+            figures.append(_measured(curves(shown, title=title, x_label=label), metric))
         heading = f"<h3>{escape(group.capitalize())}</h3>" if group else ""
         parts.append(heading + key(shown) + _grid(figures))
     return "\n".join(parts)
@@ -175,42 +174,44 @@ def _cell(row: EvaluationRow, name: str, leading: bool, constant: bool) -> str:
 
 def _skipped(found: Evaluation) -> str:
     return "\n".join(
-        f"<section><h2>{wording.TITLES[name]}</h2>\n<p class=note>Not asked: {escape(reason)}."
-        "</p></section>"
+        f"<section><h2>{wording.TITLES[name]}</h2>\n<p class=note>Not measured: "
+        f"{escape(reason)}.</p></section>"
         for name, reason in found.skipped.items()
     )
 
 
 def _contributions(found: Evaluation) -> str:
-    head = '<section id="contributions"><h2>What each channel contributes</h2>\n'
     if not found.contributions:
-        return f"{head}<p class=note>Not known: no record has every channel.</p></section>"
+        return ""
     figures = [
-        _grid_figure(
+        _figure(
             f"{_name(one.metric)} <span>equity {one.equity:.2f}</span>",
             bars(
                 [Bar(name, value) for name, value in sorted(one.shapley.items())],
-                title=f"Shapley values of {_name(one.metric)}",
+                title=f"Shapley values of {wording.METRICS[one.metric]}",
                 colour=COLOURS[2],
             ),
         )
         for one in found.contributions[:_PLOTTED]
     ]
     said = wording.SHAPLEY.format(n=found.contributions[0].n)
-    return f"{head}<p>{said}</p>\n{_grid(figures)}</section>"
+    return _section("contributions", f"<p>{said}</p>\n{_grid(figures)}")
 
 
 def _gradients(found: Evaluation) -> str:
-    head = '<section id="gradients"><h2>How hard the task pulls at each encoder</h2>\n'
-    if not isinstance(found.gradients, Gradients):
-        return f"{head}<p class=note>Not measured: {escape(found.gradients)}.</p></section>"
+    if found.gradients is None:
+        return ""
     norms = found.gradients.norms
     scale = max(norms.values()) or 1.0
     shown = [Bar(name, value / scale) for name, value in sorted(norms.items())]
     drawn = bars(shown, title="Gradient norms by encoder", colour=COLOURS[3])
     caption = f"Norm <span>relative to the largest, {scale:.2e}</span>"
     said = wording.GRADIENTS.format(n=found.gradients.n, imbalance=found.gradients.imbalance)
-    return f"{head}<p>{said}</p>\n{_grid([_grid_figure(caption, drawn)])}</section>"
+    return _section("gradients", f"<p>{said}</p>\n{_grid([_figure(caption, drawn)])}")
+
+
+def _section(name: str, content: str) -> str:
+    return f'<section id="{name}"><h2>{wording.TITLES[name]}</h2>\n{content}</section>'
 
 
 def _method(found: Evaluation) -> str:
@@ -221,15 +222,15 @@ def _method(found: Evaluation) -> str:
         wording.TABLES,
     ]
     paragraphs = "\n".join(f"<p>{one}</p>" for one in said)
-    return f'<section id="method"><h2>How this was measured</h2>\n{paragraphs}</section>'
+    return _section("method", paragraphs)
 
 
-def _figure(drawn: str, metric: str) -> str:
+def _measured(drawn: str, metric: str) -> str:
     better = "lower" if metric in LOWER_IS_BETTER else "higher"
-    return _grid_figure(f"{_name(metric)} <span>{better} is better</span>", drawn)
+    return _figure(f"{_name(metric)} <span>{better} is better</span>", drawn)
 
 
-def _grid_figure(caption: str, drawn: str) -> str:
+def _figure(caption: str, drawn: str) -> str:
     return f"<figure><figcaption>{caption}</figcaption>{drawn}</figure>"
 
 

@@ -6,13 +6,15 @@ STYLE = """
   --mono: "DejaVu Sans Mono", Menlo, Consolas, "Liberation Mono", monospace; }
 * { box-sizing: border-box; }
 html { background: #fff; color: var(--ink); color-scheme: light; }
-body { margin: 0; font: 16px/1.5 var(--sans); overflow-wrap: anywhere; }
+body { margin: 0; font: 1rem/1.5 var(--sans); overflow-wrap: anywhere; }
 main { max-width: 66rem; margin: 0 auto; padding: 2.4rem 1.6rem 4rem; }
 h1 { margin: 0 0 .3rem; font-size: 2.1rem; line-height: 1.15; letter-spacing: -.01em; }
 h2 { margin: 0 0 .35rem; padding-top: .9rem; border-top: 2px solid var(--ink);
   font-size: 1.32rem; line-height: 1.25; break-after: avoid; }
 h3 { margin: 1.1rem 0 .2rem; font-size: 1.02rem; break-after: avoid; }
 p { margin: 0 0 .6rem; max-width: 46rem; }
+h2 + p { break-after: avoid; }
+.kind { margin: 0; color: var(--faint); font-size: .9rem; }
 .lead { color: var(--soft); font-size: 1.06rem; }
 section { margin-top: 2.4rem; }
 dl { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: .7rem 1.6rem;
@@ -44,7 +46,8 @@ th.num { white-space: normal; }
 td i { margin-right: .6em; color: var(--faint); font-size: .88em; font-style: normal; }
 .constant td { color: var(--faint); border-bottom: 0; }
 td small { display: block; color: var(--faint); font-size: .92em; }
-td code { font-size: .88em; color: var(--faint); }
+td code { padding-left: .5em; font-size: .88em; color: var(--faint); }
+th:last-child { padding-left: .5em; }
 .note, .digest { color: var(--soft); font-size: .86rem; }
 .digest { margin-top: .5rem; max-width: none; }
 #method p { color: var(--soft); font-size: .94rem; }
@@ -55,7 +58,7 @@ td code { font-size: .88em; color: var(--faint); }
 }
 @page { margin: 14mm; }
 @media print {
-  body { font-size: 9.6pt; }
+  html { font-size: 9.4pt; }
   main { max-width: none; padding: 0; }
   section { margin-top: 1.3rem; }
   table { font-size: 7.6pt; }

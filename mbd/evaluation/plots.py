@@ -203,10 +203,9 @@ def _bar(bar: Bar, top: float, left: float, scale: _Scale, colour: str) -> list[
         furthest = max(furthest, high)
     if bar.constant is not None:
         x = scale(bar.constant)
-        parts.append(
-            f'<path d="M{x} {top + 1}v{_BAR - 2}" stroke="{GREY}" stroke-width="2.2"'
-            ' stroke-dasharray="3 2"/>'
-        )
+        tick = f'<path d="M{x} {top}v{_BAR}" stroke='
+        parts.append(f'{tick}"#fff" stroke-width="4.5"/>')  # so that it shows on a bar
+        parts.append(f'{tick}"{GREY}" stroke-width="2" stroke-dasharray="4 2.5"/>')
         furthest = max(furthest, x) if x - furthest < 44 else furthest
     return [*parts, _text(furthest + 6, middle + 4, f"{bar.value:.3f}", "start", "#111827")]
 

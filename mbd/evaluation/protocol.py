@@ -28,6 +28,9 @@ Predict = Callable[[Records, Availability], Float64[np.ndarray, "records outputs
 """Predictions for records that have exactly these modalities: (N, K)."""
 Progress = Callable[[int, int], None]
 
+_BATCH = 128
+"""Records damaged at a time; nothing that is reported depends on it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRow:
@@ -53,6 +56,19 @@ class EvaluationRow:
 
 
 @dataclass(frozen=True, eq=False)
+class _Batch:
+    """Some records that were asked under one condition."""
+
+    index: tuple[int, ...]
+    """Those that took part."""
+    said: Floats
+    traces: Mapping[str, Mapping[str, bytes]]
+    """What was done, by record and modality."""
+    missing: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
 class Trial:
     """A model, the records it is asked about, and how its answers are judged."""
 
@@ -68,12 +84,15 @@ class Trial:
 
     def row(self, condition: Condition) -> EvaluationRow | None:
         """Ask under one condition; None if no record takes part."""
-        damaged = self._damaged(condition)
-        if not damaged:
+        asked = [
+            part
+            for start in range(0, len(self.records), _BATCH)
+            if (part := self._batch(condition, range(start, start + _BATCH))).index
+        ]
+        if not asked:
             return None
-        index = np.array(list(damaged), dtype=np.intp)
-        truth = self.records.labels[index]
-        said = self.predictions({i: one.x for i, one in damaged.items()})
+        index = np.array([i for part in asked for i in part.index], dtype=np.intp)
+        truth, said = self.records.labels[index], np.concatenate([part.said for part in asked])
         constant = np.tile(self.baseline, (len(index), 1))
         drawn = self.resamples
         return EvaluationRow(
@@ -82,8 +101,23 @@ class Trial:
             metrics=score(truth, said, self.task, self.family),
             baseline=score(truth, constant, self.task, self.family),
             intervals=drawn.intervals(index, truth, said, self.task, self.family) if drawn else {},
-            missing=_share(damaged.values()),
-            mask_digest=self._digest(damaged),
+            missing=_share(asked),
+            mask_digest=_digest(asked),
+        )
+
+    def _batch(self, condition: Condition, chosen: range) -> _Batch:
+        """Damage and ask a few records at a time: copies of all of them might not fit."""
+        ids = self.records.record_ids
+        made: dict[int, Damaged] = {}
+        for i in chosen:
+            if i < len(ids) and (one := condition.damage(ids[i], self.arrays(i))) is not None:
+                made[i] = one
+        return _Batch(
+            tuple(made),
+            self.predictions({i: one.x for i, one in made.items()}) if made else np.empty(0),
+            {ids[i]: one.trace for i, one in made.items()},
+            sum(one.missing for one in made.values()),
+            sum(one.total for one in made.values()),
         )
 
     def predictions(self, wanted: Mapping[int, Arrays]) -> Floats:
@@ -109,11 +143,6 @@ class Trial:
         columns = self.records.x.items()
         return {m: x for m, column in columns if (x := column[index]) is not None}
 
-    def _damaged(self, condition: Condition) -> dict[int, Damaged]:
-        ids = self.records.record_ids
-        made = {i: condition.damage(ids[i], self.arrays(i)) for i in range(len(ids))}
-        return {i: one for i, one in made.items() if one is not None}
-
     def _untouched(self, index: int, x: Arrays) -> bool:
         return all(x[m] is self.records.x[m][index] for m in x)
 
@@ -124,15 +153,6 @@ class Trial:
             records.record_ids, records.subjects, records.cohorts, records.splits,
             records.labels, x,
         )  # fmt: skip
-
-    def _digest(self, damaged: dict[int, Damaged]) -> str:
-        ids = self.records.record_ids
-        total = hashlib.sha256()
-        for i in sorted(damaged, key=lambda index: ids[index]):
-            for m, trace in sorted(damaged[i].trace.items()):
-                for part in (ids[i].encode("utf-8"), m.encode(), trace):
-                    total.update(len(part).to_bytes(8, "big") + part)
-        return total.hexdigest()
 
 
 def ask(
@@ -184,7 +204,17 @@ def constant_prediction(labels: Floats, task: Task) -> Floats:
     return np.bincount(labels.astype(np.int64), minlength=task.outputs) / len(labels)
 
 
-def _share(damaged: Iterable[Damaged]) -> float | None:
-    counted = [(one.missing, one.total) for one in damaged]
+def _share(asked: Iterable[_Batch]) -> float | None:
+    counted = [(part.missing, part.total) for part in asked]
     total = sum(count for _, count in counted)
     return sum(gone for gone, _ in counted) / total if total else None
+
+
+def _digest(asked: Iterable[_Batch]) -> str:
+    traces = {name: trace for part in asked for name, trace in part.traces.items()}
+    total = hashlib.sha256()
+    for name, trace in sorted(traces.items()):
+        for modality, done in sorted(trace.items()):
+            for part in (name.encode("utf-8"), modality.encode(), done):
+                total.update(len(part).to_bytes(8, "big") + part)
+    return total.hexdigest()

@@ -36,6 +36,9 @@ TITLES = {
     "whole": "Whole channels missing",
     "imbalanced": "Channels missing at different rates",
     "corrupt": "Noise and shifts",
+    "contributions": "What each channel contributes",
+    "gradients": "How hard the task pulls at each encoder",
+    "method": "How this was measured",
 }
 
 LEADS = {

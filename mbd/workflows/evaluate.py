@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,7 @@ def evaluate_model(
         constant,
         Resamples(records.subjects, question.seed),
     )
-    return Evaluation(
+    found = Evaluation(
         model=model.snapshot.model_id,
         core=model.policy.core,
         dataset=schema.name,
@@ -91,9 +91,22 @@ def evaluate_model(
         subjects=len(set(records.subjects)),
         rows=tuple(ask(trial, wanted, progress)),
         skipped=skipped,
-        contributions=tuple(contributions(trial, schema.names)),
-        gradients=encoder_gradients(model, _chosen(everything, "valid", question.cohort)),
     )
+    if "subsets" not in question.protocols:
+        return found
+    return _diagnosed(found, trial, model, _chosen(everything, "valid", question.cohort))
+
+
+def _diagnosed(found: Evaluation, trial: Trial, model: ServedModel, valid: Records) -> Evaluation:
+    """With what each channel contributes, and how hard the task pulls at each encoder."""
+    shares, skipped = tuple(contributions(trial, found.modalities)), dict(found.skipped)
+    if not shares:
+        skipped["contributions"] = "no record has every channel"
+    pulls = encoder_gradients(model, valid)
+    if isinstance(pulls, str):
+        skipped["gradients"] = pulls
+    gradients = None if isinstance(pulls, str) else pulls
+    return replace(found, skipped=skipped, contributions=shares, gradients=gradients)
 
 
 def _chosen(everything: Records, split: str, cohort: str) -> Records:

@@ -43,7 +43,9 @@ def answers(records: Records, protocol: str) -> list[dict[str, float]]:
     asked = trial(records)
     found = []
     for condition in conditions(protocol, setting()):
-        damaged = asked._damaged(condition)
+        ids = records.record_ids
+        made = {i: condition.damage(ids[i], asked.arrays(i)) for i in range(len(ids))}
+        damaged = {i: one for i, one in made.items() if one is not None}
         said = asked.predictions({i: one.x for i, one in damaged.items()})
         found.append(
             {records.record_ids[i]: float(v[0]) for i, v in zip(damaged, said, strict=True)}
@@ -107,6 +109,19 @@ def test_one_record_at_a_time_is_a_batch_too(protocol):
         for predict in (mean_of_all, one_by_one)
     )
     assert [row.metrics for row in whole] == [row.metrics for row in single]
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_rows_do_not_depend_on_how_many_records_are_damaged_at_a_time(protocol, monkeypatch):
+    drawn = Resamples(RECORDS.subjects)
+    whole = ask(trial(RECORDS, resamples=drawn), conditions(protocol, setting()))
+    monkeypatch.setattr("mbd.evaluation.protocol._BATCH", 7)
+    for old, new in zip(whole, ask(trial(RECORDS, resamples=drawn), conditions(protocol, setting())),
+                        strict=True):  # fmt: skip
+        assert (old.n, old.metrics, old.baseline, old.missing, old.mask_digest) == (
+            new.n, new.metrics, new.baseline, new.missing, new.mask_digest,
+        )  # fmt: skip
+        assert old.intervals == new.intervals
 
 
 @pytest.mark.parametrize("protocol", ["random", "whole", "imbalanced", "corrupt"])
