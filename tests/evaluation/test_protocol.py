@@ -114,10 +114,10 @@ def test_one_record_at_a_time_is_a_batch_too(protocol):
 @pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
 def test_rows_do_not_depend_on_how_many_records_are_damaged_at_a_time(protocol, monkeypatch):
     drawn = Resamples(RECORDS.subjects)
-    whole = ask(trial(RECORDS, resamples=drawn), conditions(protocol, setting()))
+    before = ask(trial(RECORDS, resamples=drawn), conditions(protocol, setting()))
     monkeypatch.setattr("mbd.evaluation.protocol._BATCH", 7)
-    for old, new in zip(whole, ask(trial(RECORDS, resamples=drawn), conditions(protocol, setting())),
-                        strict=True):  # fmt: skip
+    after = ask(trial(RECORDS, resamples=drawn), conditions(protocol, setting()))
+    for old, new in zip(before, after, strict=True):
         assert (old.n, old.metrics, old.baseline, old.missing, old.mask_digest) == (
             new.n, new.metrics, new.baseline, new.missing, new.mask_digest,
         )  # fmt: skip
