@@ -24,7 +24,7 @@ _FAIL = {
     # The bytes: strict JSON in one spelling.
     "json.size": "the file is larger than any honest one",
     "json.utf8": "the file is not text in UTF-8",
-    "json.syntax": "the file is not JSON",
+    "json.syntax": "the file is cut short, or something else than JSON",
     "json.depth": "the JSON is nested deeper than the format allows",
     "json.duplicate_key": "a field comes twice, so the file could be read in two ways",
     "json.number": "a number is written in a way that could be read in two ways",

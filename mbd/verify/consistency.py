@@ -33,7 +33,7 @@ def consistency(case: Case) -> str:
     """17. The checkpoint and the one remembered from an earlier visit are of one history."""
     log, shown = trusted_log(case), case.signed_head
     if case.recalled is None and not case.growth:
-        raise Undecided("no memory is used", code="ckpt.no_memory")
+        raise Undecided("nothing was remembered", code="ckpt.no_memory")
     growth = [_read_growth(text, log) for text in case.growth]
     remembered, damage = _remembered(case, log)
     heads = [shown, *(one.newer for one in growth), *([remembered] if remembered else ())]
@@ -44,10 +44,10 @@ def consistency(case: Case) -> str:
     if damage is not None:
         raise Undecided(damage, code="memory.damaged")
     if case.recalled is None:
-        raise Undecided("no memory is used", code="ckpt.no_memory")
+        raise Undecided("nothing was remembered", code="ckpt.no_memory")
     if remembered is None:
         case.to_remember = _newest(heads, above)
-        raise Undecided("nothing is remembered of this log yet", code="ckpt.first")
+        raise Undecided("no checkpoint of this log is remembered", code="ckpt.first")
     old = remembered.checkpoint.size
     common = above & _reachable(old, steps)
     if not common:

@@ -114,7 +114,7 @@ def limits(case: Case) -> str:
                 f"{name} {claim or 'is not stated'}; at most {limit} is accepted",
                 code=f"limit.{name}",
             )
-    return "" if any(limit is not None for limit in accepted.values()) else "none are set"
+    return "" if any(limit is not None for limit in accepted.values()) else "it sets no limits"
 
 
 def signature(case: Case) -> str:
@@ -126,7 +126,7 @@ def signature(case: Case) -> str:
     signers = [(issuer, value) for issuer, value in known if issuer is not None]
     if not signers:
         names = ", ".join(one.key_id[:16] for one in envelope.signatures)
-        raise Undecided(f"no trusted key signed this; signed by {names}", code="key.unknown")
+        raise Undecided(f"signed by {names}, which is not trusted", code="key.unknown")
     for issuer, value in signers:
         verify_signature(issuer.key, envelope.signed_bytes(), value)
         if issuer.name != case.statement.predicate.issuer:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
-from mbd.verify.report import INTERNAL, LEVELS, LIMITS, Report, worst
+from mbd.verify.codes import CODES
+from mbd.verify.report import INTERNAL, LEVELS, LIMITS, CheckResult, Report, worst
 from mbd.verify.words import LEVELS_IN_WORDS
 
 _VERDICTS = {
@@ -19,14 +21,37 @@ def summary(report: Report) -> str:
     """Every check under its level, what was not checked, the limits, and last the verdict."""
     lines = []
     for level in LEVELS:
-        lines.append(f"{level}: {LEVELS_IN_WORDS[level]}")
-        lines += [
-            f"  {check.result:<7}  {check.number:>2}  {check.text}"
-            for check in report.checks
-            if check.level == level
-        ]
-    left_out = [check.name for check in report.checks if check.result == "skipped"]
-    return "\n".join([*lines, *_notes(left_out), verdict(report)])
+        own = [check for check in report.checks if check.level == level]
+        lines += [f"{level}, {_outcome(own)}: {LEVELS_IN_WORDS[level]}", *_lines(own)]
+    return "\n".join([*lines, *_notes(_left_out(report)), verdict(report)])
+
+
+def _outcome(checks: Sequence[CheckResult]) -> str:
+    results = {check.result for check in checks}
+    return "FAILED" if "fail" in results else "left open" if "skipped" in results else "passed"
+
+
+def _lines(checks: Sequence[CheckResult]) -> list[str]:
+    """One per check; those that an earlier failure kept from being made share a line."""
+    lines = []
+    for reached, group in groupby(checks, key=lambda check: check.code != "not_reached"):
+        some = list(group)
+        first, last = some[0].number, some[-1].number
+        if reached or first == last:
+            lines += [f"  {one.result:<7}  {one.number:>5}  {one.text}" for one in some]
+        else:
+            words = CODES["not_reached"].sentence
+            lines.append(f"  skipped  {f'{first}-{last}':>5}  for each of these: {words}")
+    return lines
+
+
+def _left_out(report: Report) -> list[str]:
+    """Names of what was skipped, each once; what was not reached has one name."""
+    return [
+        "what needs a check that did not pass" if check.code == "not_reached" else check.name
+        for check in report.checks
+        if check.result == "skipped"
+    ]
 
 
 def verdict(report: Report) -> str:
@@ -44,12 +69,15 @@ def verdict(report: Report) -> str:
 
 def summary_of_many(reports: Sequence[tuple[str, Report | None]]) -> str:
     """A line for each file and one for all of them; None stands for a defect of the verifier."""
-    lines = [f"{_word(report):<18}  {_in_brief(report)}  {name}" for name, report in reports]
-    judged = [report for _, report in reports if report is not None]
-    left_out = dict.fromkeys(
-        check.name for report in judged for check in report.checks if check.result == "skipped"
-    )
-    return "\n".join([*lines, *_notes(list(left_out)), _verdict_of_many(reports)])
+    rows = [(*_in_brief(report), name) for name, report in reports]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    good = [report for _, report in reports if report is not None and _is_good(report)]
+    left_out = [name for report in good for name in _left_out(report)]
+    return "\n".join([*lines, *_notes(left_out), _verdict_of_many(reports)])
 
 
 def _verdict_of_many(reports: Sequence[tuple[str, Report | None]]) -> str:
@@ -61,14 +89,20 @@ def _verdict_of_many(reports: Sequence[tuple[str, Report | None]]) -> str:
     return f"{_word(speaks)}: {len(reports)} files, {'; '.join(counts)}"
 
 
-def _in_brief(report: Report | None) -> str:
-    """Which certificate, how far it got, and what it claims or why not."""
+def _in_brief(report: Report | None) -> tuple[str, str, str, str]:
+    """Verdict, which certificate, how far it got, and what it claims or why not."""
     if report is None:
-        return f"{'-':<26}  -  this program failed"
-    found = next((c.code for c in report.checks if c.result != "pass"), "")
-    good = report.verdict in ("valid", "not-current")
-    claim = _claim(report) if good else found
-    return f"{report.certificate_id or '-':<26}  {report.level_reached or 'none'}  {claim}"
+        return _word(report), "-", "-", "a check broke, which is a defect of this program"
+    claim = next((check.code for check in report.checks if check.result == "fail"), None)
+    if claim is None and not _is_good(report):
+        claim = next((c.code for c in report.checks if c.level in report.missing
+                      and c.result == "skipped"), "")  # fmt: skip
+    level = report.level_reached or "none"
+    return _word(report), report.certificate_id or "-", level, claim or _claim(report)
+
+
+def _is_good(report: Report) -> bool:
+    return report.verdict in ("valid", "not-current")
 
 
 def _word(report: Report | None) -> str:
@@ -93,5 +127,5 @@ def _claim(report: Report) -> str:
 
 
 def _notes(left_out: Sequence[str]) -> list[str]:
-    names = [*left_out, "whether a later entry supersedes this certificate"]
+    names = [*dict.fromkeys(left_out), "whether a later entry supersedes this certificate"]
     return [f"Not checked: {'; '.join(names)}.", "Limits: " + " ".join(LIMITS)]

@@ -30,7 +30,7 @@ PASSED: dict[int, str] = {
 """By the number of the check."""
 
 LEVELS_IN_WORDS: dict[str, str] = {
-    "SIGNED": "whole, within its own rules, signed by a key that you trust",
+    "SIGNED": "whole, within its own rules, and signed by a key that you trust",
     "LOGGED": "entered in the log that you trust",
     "CONSISTENT": "the same log as on your last visit",
     "WITNESSED": "the log that others saw too",

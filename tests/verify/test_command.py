@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mbd.canonical.json import dumps
 from mbd.cli.main import invoke
+from mbd.verify.case import Case
 from mbd.verify.trust import render_trust
 from tests.certificate.samples import NOW
 from tests.verify.world import World, make_world
@@ -105,6 +109,99 @@ def test_several_files_are_all_reported_and_the_worst_speaks(folder, capsys):
     codes = {one["file"]: one["exitCode"] for one in found["files"]}
     assert codes == {"broken.json": 1, "cert.json": 0, "foreign.json": 3}
     assert (found["verdict"], found["exitCode"], found["file"]) == ("invalid", 1, "broken.json")
+
+
+def second(folder: Path) -> World:
+    """Another certificate of the same issuer, in the same log, beside the first."""
+    world = make_world(certificate_id="01KRTWXDG00000000000000000")
+    issuer = replace(world.trust.issuers[0], name="Example Clinic")
+    both = replace(WORLD.trust, issuers=(*WORLD.trust.issuers, issuer), log=WORLD.trust.log)
+    shown = replace(world, log_signer=WORLD.log_signer)
+    (folder / "second.json").write_bytes(shown.data)
+    (folder / "both.toml").write_text(render_trust(both))
+    return shown
+
+
+def test_several_files_get_a_line_each_and_the_verdict_is_last(folder, capsys):
+    second(folder)
+    arguments = ["verify", "cert.json", "second.json", "--trust", "both.toml", "--no-memory"]
+
+    assert invoke(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["VALID", "VALID"]
+    assert lines[-3].startswith("Not checked: consistency; ")
+    assert lines[-2].startswith("Limits: ")
+    assert lines[-1] == "VALID: 2 files, 2 valid"
+    assert invoke(["-v", *arguments]) == 0
+    assert capsys.readouterr().out.count("  pass  ") == 32
+    assert invoke([*arguments, "broken.json"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("broken.json\nSIGNED, FAILED")
+    assert "  pass  " not in out
+    assert out.splitlines()[-1] == "INVALID: 3 files, 2 valid; 1 invalid"
+
+
+def test_a_receipt_is_required_of_the_certificate_that_it_names(folder, capsys):
+    second(folder)
+    common = ["--trust", "both.toml", "--no-memory", "--receipt", "receipt.r", "--json"]
+
+    assert invoke(["verify", "cert.json", "second.json", *common]) == 0
+    found = {one["file"]: one["levelReached"] for one in document(capsys)["files"]}
+    assert found == {"cert.json": "LOGGED+SUBJECT", "second.json": "LOGGED"}
+    assert invoke(["verify", "second.json", *common]) == 3
+    asked = ["cert.json", "second.json", "--require", "SUBJECT"]
+    assert invoke(["verify", *asked, *common]) == 3
+
+
+def test_a_defect_in_one_file_loses_none_of_the_others(folder, monkeypatch, capsys):
+    second(folder)
+    run = importlib.import_module("mbd.verify.run")
+
+    def broken(case: Case) -> str:
+        return str(1 // (case.data != WORLD.data))
+
+    checks = tuple(
+        (name, level, broken if name == "leaf" else check) for name, level, check in run.CHECKS
+    )
+    monkeypatch.setattr(run, "CHECKS", checks)
+    arguments = ["verify", "broken.json", "cert.json", "--trust", "mine.toml"]
+
+    assert invoke([*arguments, "--json"]) == 70
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert [one["exitCode"] for one in found["files"]] == [1, 70]
+    assert (found["file"], found["verdict"]) == ("cert.json", "error")
+    assert "ZeroDivisionError" in found["error"]["message"]
+    assert "Traceback" in captured.err
+    assert invoke(arguments) == 70
+    out = capsys.readouterr().out
+    assert "INVALID: json.syntax" in out
+    assert out.splitlines()[-1] == "ERROR: 2 files, 1 invalid; 1 error"
+    assert invoke(["verify", "cert.json", "--trust", "mine.toml"]) == 70
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (WORLD.receipt.to_bytes(), "a receipt: give it with --receipt"),
+        (WORLD.envelope.payload, "a statement that nobody signed"),
+        (dumps(WORLD.envelope.to_json()), "an envelope alone"),
+        (WORLD.bundle.tlog_proof.encode(), "a proof that something was logged"),
+        (WORLD.bundle.tlog_proof.partition("\n\n")[2].encode(), "a checkpoint of a log"),
+        (b"old 3\n\nx", "a proof that the log only grew: give it with --consistency"),
+        (trust_text(WORLD).encode(), "a trust file: give it with --trust"),
+        (b'{"escrow":"urn:mbd:escrow:v1"}', "an escrow: give it with --escrow"),
+    ],
+)
+def test_what_was_given_in_place_of_a_bundle_is_named(folder, capsys, content, words):
+    (folder / "wrong").write_bytes(content)
+
+    assert invoke(["verify", "wrong", "--trust", "mine.toml"]) == 1
+    assert f"this is {words}" in capsys.readouterr().out
+
+
+def test_an_escrow_opens_nothing_without_the_data(folder):
+    assert invoke(["verify", "cert.json", "--escrow", "receipt.r"]) == 2
 
 
 def test_trust_is_looked_for_in_order(folder, monkeypatch):

@@ -23,6 +23,7 @@ from mbd.ledger.entry import signed_entry
 from mbd.signing.dsse import pae
 from mbd.signing.keys import SigningKey, generate_key
 from mbd.verify import LEVELS, Report, verify_bundle, worst
+from mbd.verify.case import Case, CheckFailed, Undecided
 from mbd.verify.run import CHECKS
 from mbd.verify.run import __doc__ as listing
 from mbd.verify.summary import summary
@@ -446,7 +447,7 @@ def test_a_report_speaks_only_after_the_last_check():
     for report in (judge(), judge(trust=None), judge(data=b"x")):
         assert len(report.checks) == len(CHECKS)
         lines = summary(report).splitlines()
-        assert lines[len(CHECKS) + len(LEVELS)].startswith("Not checked: ")
+        assert lines[-3].startswith("Not checked: ")
         assert lines[-2].startswith("Limits: No signature shows that copies elsewhere are gone.")
         assert lines[-1].split()[0].strip(":;") in ("VALID", "INVALID", "UNDECIDED")
 
@@ -495,6 +496,32 @@ def test_the_receipt_opens_the_certificate():
     report = judge(receipt=WORLD.receipt.to_bytes(), require="SUBJECT")
 
     assert (report.exit_code, report.level_reached) == (0, "LOGGED+SUBJECT")
+
+
+def test_what_is_given_is_required():
+    """A receipt of another certificate says nothing against this one, and nothing for it."""
+    other = dumps({**json.loads(WORLD.receipt.to_bytes()), "certificateId": "7" + "0" * 25})
+
+    report = judge(receipt=other)
+
+    assert (report.exit_code, report.level_reached, report.missing) == (3, "LOGGED", ("SUBJECT",))
+    assert report.checks[19].code == "receipt.other"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "level"),
+    [(None, 0, "LOGGED+REPRODUCED"), (CheckFailed, 1, "LOGGED"), (Undecided, 3, "LOGGED")],
+)
+def test_a_reproduction_is_made_by_whoever_brings_it(error, code, level):
+    def reproducer(case: Case) -> str:
+        assert case.statement.predicate.certificate_id == WORLD.statement.predicate.certificate_id
+        if error is not None:
+            raise error("because", code="reproduce.head")
+        return "all of it"
+
+    report = judge(reproducer=reproducer)
+
+    assert (report.exit_code, report.level_reached) == (code, level)
 
 
 def test_another_receipt_does_not():
