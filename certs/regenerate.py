@@ -1,6 +1,6 @@
 """Make everything under `certs/` that is generated, or check that it is what it should be.
 
-    python certs/regenerate.py            write schema/, registry.json and examples/
+    python certs/regenerate.py            write what differs: schemas, registry, examples, tables
     python certs/regenerate.py --check    exit 1 naming each file that differs
 
 The same version of the program gives the same bytes on every machine: keys and clock are fixed.
@@ -17,7 +17,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from making import refused, trust, valid  # noqa: E402
+from making import refused, tables, trust, valid  # noqa: E402
 
 from mbd.verify.published import published_schemas, registry  # noqa: E402
 
@@ -50,6 +50,7 @@ def everything() -> dict[str, bytes]:
     return {
         **{f"schema/{name}": _pretty(content) for name, content in published_schemas().items()},
         "registry.json": _pretty(registry()),
+        "FORMAT.md": tables.fill((HERE / "FORMAT.md").read_text("utf-8"), registry()).encode(),
         **{f"examples/{path}": content for path, content in _examples().items()},
     }
 
@@ -108,7 +109,9 @@ def _pretty(content: Any) -> bytes:
 def _present() -> dict[str, bytes]:
     """What is there now, of what could be generated."""
     folders = [path for folder in _GENERATED for path in (HERE / folder).rglob("*")]
-    files = [path for path in [*folders, HERE / "registry.json"] if path.is_file()]
+    files = [
+        path for path in [*folders, HERE / "registry.json", HERE / "FORMAT.md"] if path.is_file()
+    ]
     return {path.relative_to(HERE).as_posix(): path.read_bytes() for path in files}
 
 
