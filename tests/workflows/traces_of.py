@@ -43,13 +43,20 @@ class Trace:
     content: bytes
 
 
-def of_name(name: str) -> Iterator[Trace]:
-    """The id of a person or a record: itself in any spelling and encoding, and its hashes."""
+def of_name(name: str, *, thorough: bool = True) -> Iterator[Trace]:
+    """The id of a person or a record: itself in any spelling and encoding, and its hashes.
+
+    Args:
+        name: The id.
+        thorough: Otherwise it is hashed as it is, by the usual algorithms: for many names.
+    """
+    if not thorough:
+        yield from _encodings("raw", name, name)
+        yield from _hashes(name, "utf-8", name.encode(), long=True)
+        yield from _quoted(name)
+        return
     for spelled, text in _spellings(name).items():
-        for encoding in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "latin-1"):
-            content = text.encode(encoding, errors="ignore")
-            if len(content) >= SHORTEST and content.decode(encoding) == text:
-                yield Trace(name, f"{spelled} {encoding}", content)
+        yield from _encodings(spelled, text, name)
         for form, content in _preimages(text):
             yield from _hashes(name, f"{spelled} {form}", content)
     yield from _quoted(name)
@@ -87,7 +94,7 @@ def of_features(values: npt.NDArray[np.float32], what: str, every: int = 5) -> I
         yield from _hashes(what, f"{kind} transposed", whole.T.copy().tobytes(), long=True)
         for row in whole:
             yield from _hashes(what, f"{kind} row", row.tobytes(), long=True)
-        size = max(1, SHORTEST // whole.itemsize)
+        size = max(2, SHORTEST // whole.itemsize)  # one double of a float has zeros at its end
         flat = whole.reshape(-1)
         for start in range(0, flat.size - size + 1, every):
             piece = flat[start : start + size]
@@ -100,6 +107,14 @@ def of_features(values: npt.NDArray[np.float32], what: str, every: int = 5) -> I
         pair = [str(one) for one in flat[start : start + 2]]
         for between in (",", ", ", " ", "\t", ";", "\n"):
             yield Trace(what, "two in decimal", between.join(pair).encode())
+
+
+def _encodings(spelled: str, text: str, of: str) -> Iterator[Trace]:
+    for encoding in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "latin-1"):
+        content = text.encode(encoding, errors="ignore")
+        long = min(len(content), len(text.encode())) >= SHORTEST
+        if long and content.decode(encoding) == text:
+            yield Trace(of, f"{spelled} {encoding}", content)
 
 
 def _spellings(name: str) -> Mapping[str, str]:
