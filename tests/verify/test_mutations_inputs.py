@@ -48,13 +48,14 @@ def bound(data: bytes) -> object:
     return receipt.model_copy(update={"items": items, "traces": None, "tree_size": size})
 
 
-def check(words: str, name: str, data: bytes) -> None:
+def check(words: str, data: bytes) -> None:
+    """What opens is a true receipt, whole or an excerpt, but for what is unbound."""
     report = judge(data)
     subject = report.checks[19]
     assert report.exit_code in (0, 1, 3), words
     assert (report.exit_code == 0) == (subject.result == "pass"), words
     if subject.result == "pass":
-        assert bound(data) == bound(RECEIPTS[name]), words
+        assert bound(data) in [bound(one) for one in RECEIPTS.values()], words
 
 
 def bent(name: str, step: int) -> Iterator[tuple[str, bytes]]:
@@ -69,14 +70,14 @@ def bent(name: str, step: int) -> Iterator[tuple[str, bytes]]:
 @pytest.mark.parametrize("name", RECEIPTS)
 def test_some_bent_receipts_open_nothing(name):
     for words, data in bent(name, SAMPLE):
-        check(words, name, data)
+        check(words, data)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECEIPTS)
 def test_no_bent_receipt_opens_anything(name):
     for words, data in bent(name, 1):
-        check(words, name, data)
+        check(words, data)
 
 
 def test_an_excerpt_does_not_show_how_many_items_there_were():
