@@ -104,7 +104,8 @@ def invoke(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors are printed, never raised."""
     try:
         code = _invoke(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is where the caller closed it: the code says it all
+            sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
         return 1
