@@ -35,7 +35,8 @@ def defects() -> list[Defect]:
     whole = HONEST.data()
     marks = b',"x":"' + b":" * 20_000 + b'"}'
     doubled = change("signatures", lambda rows: rows * 2)
-    twice = story("envelope-with-a-key-twice", edit_envelope=doubled)
+    once = change("signatures", lambda rows: rows[:1])
+    twice = story("envelope-with-a-key-twice", edit_envelope=doubled, edit_entry=once)
     return [
         Defect("json-with-too-many-marks", "json.size", whole[:-1] + marks),
         Defect("json-cut-short", "json.syntax", whole[:-1]),

@@ -17,15 +17,18 @@ EXPECTED: dict[str, dict[str, Any]] = json.loads((EXAMPLES / "expected.json").re
 BARE = {
     name: wanted
     for name, wanted in EXPECTED.items()
-    if "receipt" not in wanted and "model" not in wanted
+    if not wanted.keys() & {"receipt", "model", "require"}
 }
-"""Those where nothing is given beside certificate and trust file."""
+"""Those that need nothing but certificate and trust file."""
 
 
 def options(wanted: dict[str, Any]) -> list[str]:
     """What `mbd verify` is given beside the certificate."""
     named = {name: wanted.get(name) for name in ("trust", "receipt", "model")}
-    return [part for name, path in named.items() if path for part in (f"--{name}", EXAMPLES / path)]
+    given = [
+        part for name, path in named.items() if path for part in (f"--{name}", EXAMPLES / path)
+    ]
+    return [*given, *(["--require", wanted["require"]] if "require" in wanted else [])]
 
 
 def certificate(name: str) -> bytes:
