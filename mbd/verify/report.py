@@ -189,7 +189,7 @@ def settle(reports: Sequence[Report]) -> list[Report]:
         own = [report.opens(level) for report in reports]
         if any(own):
             settled = [
-                report if mine or report.required == level else report.without(level)
+                report if mine else report.without(level)
                 for report, mine in zip(settled, own, strict=True)
             ]
     return settled

@@ -127,7 +127,7 @@ def verify_bundle(
         checkpoint=f"{checkpoint.origin}@{checkpoint.size}" if checkpoint and logged_ else None,
         guarantee=statement.predicate.guarantee if statement else None,
         given=tuple(level for level, found in given.items() if found is not None),
-        remember=case.to_remember.note if case.to_remember and logged_ else None,
+        remember=case.to_remember.note if case.to_remember else None,
     )
 
 

@@ -162,8 +162,7 @@ def test_a_proof_whose_checkpoint_others_signed():
     stranger = dataclasses.replace(WORLD, log_signer=LogSigner(generate_key()))
     good = growth(WORLD, 7, now)
     text, _, line = good.rpartition(b" ")
-    flipped = bytes([line[20] ^ 1]) if line[20:21] not in b"+/=" else b"A"
-    forged = text + b" " + line[:20] + flipped + line[21:]
+    forged = text + b" " + line[:20] + (b"B" if line[20:21] == b"A" else b"A") + line[21:]
 
     unknown = judge(recalled=recalled(WORLD, LOG), growth=[growth(stranger, 7, now)])
     wrong = judge(recalled=recalled(WORLD, LOG), growth=[forged])
