@@ -83,7 +83,7 @@ def _proofs() -> list[Defect]:
     return [
         _proof("proof-of-another-place", "incl.invalid", index=2),
         _proof("proof-beyond-the-log", "incl.invalid", index=7),
-        _proof("proof-with-another-hash", "incl.invalid", hashes=(bytes(32), *honest.hashes[1:])),
+        _proof("proof-with-another-hash", "incl.invalid", hashes=(*honest.hashes[:-1], bytes(32))),
         _proof("proof-with-a-hash-more", "incl.invalid", hashes=(*honest.hashes, bytes(32))),
         _proof("proof-cut-short", "incl.invalid", hashes=honest.hashes[:-1]),
         _proof("proof-with-extra-data", "incl.extra", extra=b"trust me"),
