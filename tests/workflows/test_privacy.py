@@ -484,7 +484,8 @@ def test_once_forgotten_only_the_receipts_tell(
         for piece in itertools.chain(forms(secret), forms(bytes.fromhex(name))):
             assert piece not in content, file
     left = {row["fingerprint"] for row in rows_of(root, "request")} - {""}
-    assert len(left) == len(fingerprints) - 2
+    assert len(left) == len(fingerprints)
+    assert len(left & fingerprints) == len(fingerprints) - 2
     assert links_with_all_keys(trained_workspace.session(), user) == set()
     for one in done:
         found = certificates_of(trained_workspace.session(), receipt_of(one))
@@ -495,6 +496,27 @@ def test_once_forgotten_only_the_receipts_tell(
     assert_sound(trained_workspace)
     logged = must_run(root, "ledger", "show", str(told["loggedAs"]), "--json").json
     assert logged["body"].keys() == {"schema", "id", "reason"}
+
+
+def test_requests_of_who_was_forgotten_look_like_those_of_anybody(
+    trained_workspace: TrainedWorkspace, revoked: tuple[str, list[Any]]
+) -> None:
+    """Told from all others, they would be linked to each other by a copy of the ledger alone."""
+    root, (user, done) = trained_workspace.root, revoked
+    before = {row["certificate_id"]: row for row in rows_of(root, "request")}
+    stood = {row["request_id"]: row for row in rows_of(root, "suppression")}
+    forget(trained_workspace, "--user", user)
+    after = {row["certificate_id"]: row for row in rows_of(root, "request")}
+    off = {row["request_id"]: row for row in rows_of(root, "suppression")}
+    for certificate_id, row in before.items():
+        now, name = after[certificate_id], row["request_id"]
+        assert re.fullmatch("[0-9a-f]{64}", now["fingerprint"])
+        assert re.fullmatch("[0-9a-f]{64}", off[name]["key_hash"])
+        assert {**now, "fingerprint": ""} == {**row, "fingerprint": ""}
+        assert {**off[name], "key_hash": ""} == {**stood[name], "key_hash": ""}
+        mine = certificate_id in ids(done)
+        assert (now["fingerprint"] != row["fingerprint"]) == mine
+        assert (off[name]["key_hash"] != stood[name]["key_hash"]) == mine
 
 
 def test_forgetting_keeps_the_channels_off_and_requests_refused(
@@ -525,7 +547,7 @@ def test_a_request_id_that_was_forgotten_is_not_carried_out_again(
     assert must_run(root, *asked).json["repeated"]
     forget(trained_workspace, "--user", user)
     again = run_mbd(root, *asked)
-    assert (again.code, again.json["error"]["code"]) == (6, "request.forgotten")
+    assert (again.code, again.json["error"]["code"]) == (6, "request.differs")
 
 
 def test_forgetting_by_receipt_again_and_of_nobody(
