@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import json
 import re
 import sqlite3
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,56 +122,6 @@ def test_the_search_would_find_what_is_there(trained_workspace: TrainedWorkspace
             connection.execute("REPLACE INTO pointer VALUES ('restore', ?)", (planted.decode(),))
         with pytest.raises(AssertionError):
             assert_in_no_file(root, traces_of("Somebody-Known"))
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What two certificates have in common."""
-
-    fields: frozenset[tuple[str, str]]
-    values: frozenset[str]
-
-
-def shared(one: Path, other: Path) -> Shared:
-    """Fields with equal values, and long values that appear anywhere in both bundles."""
-    fields = [frozenset(_flat(_opened(json.loads(path.read_text())))) for path in (one, other)]
-    texts = [path.read_text() for path in (one, other)]
-    values = [frozenset(re.findall(r"[0-9A-Za-z+/=]{20,}", text)) for text in texts]
-    return Shared(fields[0] & fields[1], values[0] & values[1])
-
-
-def _opened(bundle: Any) -> Any:
-    from mbd.canonical.digest import b64decode_strict
-
-    envelope = bundle["envelope"]
-    return {**bundle, "envelope": json.loads(b64decode_strict(envelope["payload"]))}
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for name, one in value.items():
-            yield from _flat(one, f"{path}.{name}")
-    elif isinstance(value, list):
-        for number, one in enumerate(value):
-            yield from _flat(one, f"{path}[{number}]")
-    else:
-        yield path, json.dumps(value)
-
-
-def test_two_certificates_of_one_person_share_what_those_of_others_share(
-    trained_workspace: TrainedWorkspace,
-) -> None:
-    """A person and somebody else take turns; what two of the person's certificates have in
-    common, certificates of different people have in common as well."""
-    ann, bob = trained_workspace.revocable[:2]
-    turns = [(ann, "audio"), (bob, "audio"), (ann, "text"), (bob, "text")]
-    ann_audio, bob_audio, ann_text, bob_text = (
-        Path(revoke(trained_workspace, user, modality)["bundle"]) for user, modality in turns
-    )
-    same = shared(ann_audio, ann_text)
-    strangers = [shared(ann_audio, bob_text), shared(bob_audio, ann_text)]
-    assert same.fields <= strangers[0].fields | strangers[1].fields
-    assert same.values <= strangers[0].values | strangers[1].values
 
 
 def rows_of(root: Path, table: str) -> list[dict[str, Any]]:
