@@ -116,7 +116,9 @@ class Case:
 
     def signature(self):  # [10]
         trusted = {one["keyId"]: one for one in self.issuer}
-        signers = [trusted[one] for one in self.signatures if one in trusted] or self.trusted_key
+        signers = [trusted[one] for one in self.signatures if one in trusted]
+        if not signers:
+            raise Undecided("signed by keys that are not trusted")
         for issuer in signers:
             key = serialization.load_der_public_key(unbase64(issuer["publicKey"]))
             how = [ec.ECDSA(hashes.SHA256())] if isinstance(key, ec.EllipticCurvePublicKey) else []

@@ -86,8 +86,12 @@ def test_as_a_process_it_agrees_on_every_example():
     assert {name: one for name, one in found.items() if one[0] != one[1]} == {}
 
 
-def test_a_file_that_is_missing_is_wrong_usage(tmp_path):
-    assert exit_code(tmp_path / "none.json", EXAMPLES / "trust.toml") == 2
+def test_a_file_that_is_missing_or_a_key_under_another_id_is_wrong_usage(tmp_path):
+    trust, good = tmp_path / "trust.toml", EXAMPLES / "trust.toml"
+    trust.write_text(good.read_text("utf-8").replace('keyId = "e5', 'keyId = "00'), "utf-8")
+
+    assert exit_code(tmp_path / "none.json", good) == 2
+    assert exit_code(EXAMPLES / "valid/certified.json", trust) == 2
 
 
 @pytest.mark.parametrize("name", BARE)
