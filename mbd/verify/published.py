@@ -48,6 +48,9 @@ def registry() -> dict[str, Any]:
         "withoutTheorem": {"guarantee": _words(theorems.EMPIRICAL)},
         "retraining": theorems.RETRAINING.id,
         "claims": {name: asdict(words) for name, words in claims.REGISTRY.items()},
+        "stores": scope.STORES,
+        "scans": scope.SCANS,
+        "outOfScope": scope.OUT_OF_SCOPE,
         "cases": _cases(),
         "levels": {"base": list(BASE_LEVELS), "extra": list(EXTRA_LEVELS)},
         "checks": [
