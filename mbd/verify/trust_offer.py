@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from mbd.canonical.digest import b64decode_strict
 from mbd.canonical.json import loads_strict
@@ -49,7 +49,9 @@ class _ExportForm(Closed):
     schema_: Annotated[Literal["urn:mbd:cli:key-export:v1"], Field(alias="schema")]
     issuer: _Text
     origin: _Text
-    keys: Annotated[tuple[_KeyForm, ...], Field(strict=False, min_length=1, max_length=1000)]
+    keys: Annotated[
+        tuple[_KeyForm, ...], Field(strict=False, min_length=1, max_length=1000), FailFast()
+    ]
 
 
 @dataclass(frozen=True)
