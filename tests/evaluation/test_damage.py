@@ -132,6 +132,18 @@ def test_rates_are_met_on_average_and_modalities_are_independent(rate):
     assert abs(both - rate**2) <= 5 * (0.25 / n) ** 0.5
 
 
+def test_noise_is_drawn_anew_for_each_record_and_modality():
+    x = {name: np.zeros((3, 4), np.float32) for name in ("audio", "text")}
+    scales = {name: np.ones(4) for name in x}
+    drawn = [
+        additive_noise(seed, 1.0, ALL, scales)(name, x).x[m].tobytes()
+        for seed in (0, 1)
+        for name in ("r1", "r2")
+        for m in x
+    ]
+    assert len(set(drawn)) == 8
+
+
 def test_noise_has_the_moments_it_states():
     z = noise(200_000, "noise", 7)
 
