@@ -79,7 +79,7 @@ def read_history(folder: Path, case: Case) -> History:
     """
     path = folder / "ledger.db"
     if not path.is_file():
-        raise _unreadable("the workspace holds no ledger.db")
+        raise _unreadable("the workspace holds no ledger.db, and a server is not asked")
     log = None if case.trust is None else case.trust.log
     if log is None:
         raise _unreadable("no trusted log key")

@@ -165,10 +165,18 @@ def test_an_escrow_has_one_spelling(revoked: Revoked) -> None:
             parse_escrow(other)
 
 
-@pytest.mark.parametrize("part", ["data", "store", "prepared"])
+@pytest.mark.parametrize("part", ["data", "store", "prepared", "models"])
 def test_a_copy_without_the_data_decides_nothing(revoked: Revoked, part: str) -> None:
     found = judge(revoked, handed_over(revoked, without=(part,)))
     assert (found.exit_code, found.code) == (3, "reproduce.incomplete"), found.reason
+
+
+def test_the_model_may_come_from_elsewhere(revoked: Revoked) -> None:
+    (model,) = (revoked.root / "models").iterdir()
+    folder = handed_over(revoked, without=("models",))
+    found = judge(revoked, folder, "--model", str(model))
+    assert (found.exit_code, found.result) == (0, "pass"), found
+    assert "ARTIFACTS" in found.level
 
 
 def test_a_torn_file_accuses_nobody(revoked: Revoked) -> None:
