@@ -36,6 +36,8 @@ from mbd.verify import TrustPolicy, render_trust, verify_bundle
 
 BLOCK = 100
 """Bare operations and verifications take turns, so many bundles each."""
+TURNS = 3
+"""The fastest of so many counts: other processes only ever add to it."""
 MOST = 2.0
 """Want: verifying takes at most so many times the bare operations."""
 PER_SECOND = 1000.0
@@ -120,18 +122,32 @@ def take_turns(made: list[bytes], policy: TrustPolicy) -> tuple[float, float, fl
     issuer = Ed25519PublicKey.from_public_bytes(policy.issuers[0].key.raw)
     log = Ed25519PublicKey.from_public_bytes(policy.log.key.public_key)
     parsed = [strip(data) for data in made]
-    bare = verified = wall = 0.0
+    sums = [0.0, 0.0, 0.0]
     for start in range(0, len(made), BLOCK):
-        begin = time.process_time()
-        for one in parsed[start : start + BLOCK]:
-            one.run(issuer, log)
-        bare += time.process_time() - begin
-        begin, on_the_wall = time.process_time(), time.perf_counter()
-        codes = [verify_bundle(data, policy).exit_code for data in made[start : start + BLOCK]]
-        verified += time.process_time() - begin
-        wall += time.perf_counter() - on_the_wall
-        if any(codes):
-            raise SystemExit(f"not all are valid: {codes}")
+        block = slice(start, start + BLOCK)
+        turns = [_one_turn(parsed[block], made[block], policy, issuer, log) for _ in range(TURNS)]
+        sums = [
+            known + min(found) for known, found in zip(sums, zip(*turns, strict=True), strict=True)
+        ]
+    return sums[0], sums[1], sums[2]
+
+
+def _one_turn(
+    parsed: list[Bare],
+    made: list[bytes],
+    policy: TrustPolicy,
+    issuer: Ed25519PublicKey,
+    log: Ed25519PublicKey,
+) -> tuple[float, float, float]:
+    begin = time.process_time()
+    for one in parsed:
+        one.run(issuer, log)
+    bare = time.process_time() - begin
+    begin, on_the_wall = time.process_time(), time.perf_counter()
+    codes = [verify_bundle(data, policy).exit_code for data in made]
+    verified, wall = time.process_time() - begin, time.perf_counter() - on_the_wall
+    if any(codes):
+        raise SystemExit(f"not all are valid: {codes}")
     return bare, verified, wall
 
 
