@@ -1,6 +1,6 @@
 """Verify one bundle: every check runs, then the verdict is made.
 
- 1 bundle               SIGNED      strict bytes, closed schema, at most 5 MB
+ 1 bundle               SIGNED      strict bytes, closed schema, at most 2.5 MB
  2 payload type         SIGNED      in-toto, nothing else
  3 statement            SIGNED      strict bytes, closed schema, known version
  4 model digest         SIGNED      subject[0], modelAfter, its files and policy agree
