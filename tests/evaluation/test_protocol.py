@@ -1,5 +1,7 @@
 """Conditions are met record by record; what is asked does not depend on order or company."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -177,9 +179,12 @@ def test_a_subset_that_nobody_has_gives_no_row():
 def test_what_cannot_be_asked_is_refused_and_says_why():
     alone = Setting(modalities=("text",), scales=SCALES)
     for protocol in ("whole", "imbalanced"):
-        assert "single" in (why_not(protocol, ["text"]) or "")
+        assert "single" in (why_not(protocol, alone) or "")
         with pytest.raises(UsageError, match="single"):
             conditions(protocol, alone)
+    assert conditions("random", alone)
+    with pytest.raises(UsageError, match="single vector"):
+        conditions("random", replace(alone, sequences=False))
     with pytest.raises(UsageError, match="nothing"):
         conditions("nothing", setting())
     assert {c.series for c in conditions("corrupt", alone)} == {
