@@ -235,8 +235,9 @@ def test_a_sibling_of_the_same_batch_explains_nothing(
         found = judge(member, root)
         assert (found.exit_code, found.code) == (1, "reproduce.state"), found
     copy = handed_over(members[0], without=("certs",))
-    found = judge(members[0], copy)
-    assert_open(found, "reproduce.changed_since")  # who knows what that certificate is about?
+    codes = sorted(judge(member, copy).code for member in members)
+    # For the first in the log: who knows what the second one is about?
+    assert codes == ["reproduce.changed_since", "reproduce.state"]
 
 
 def interrupted_request(revoked: Revoked) -> None:
