@@ -45,7 +45,7 @@ _ONE_MOMENT = timedelta(minutes=1)
 """How far the time inside a certificate's id may be from `issuedAt`: they are made together."""
 
 _PROMISES = re.compile(r"certif(?:y|ie)|guarant|\bproof|\bprove", re.IGNORECASE)
-_WHERE = re.compile(r"(?<![\w])(/|~/|[A-Za-z]:\\|\\\\)\w|\w+://")
+_WHERE = re.compile(r"(?<![\w])(/|~/|[A-Za-z]:\\|\\\\)\w|\w+://", re.IGNORECASE)
 
 
 def _few_heads(guarantee: Guarantee, *_: Any) -> bool:
