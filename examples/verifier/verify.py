@@ -156,11 +156,11 @@ def judge(data, trust, now):
     if not fits(statement, STATEMENT):
         kind, ours = statement["predicateType"], TYPES["predicateFamily"]
         need(kind.startswith(ours) and kind != TYPES["predicate"], "not a statement of ours")
-        return 3, f"a statement of another version: {kind}"
+        return 3, f"a statement of another version: {kind!r}"
     predicate, guarantee = statement["predicate"], statement["predicate"]["guarantee"]
     check_statement(statement["subject"][0]["digest"]["sha256"], predicate)
     words = {None: REGISTRY["withoutTheorem"], **REGISTRY["theorems"]}.get(guarantee["theorem"])
-    need(not words or words["guarantee"].items() <= guarantee.items(), "the theorem's own words")
+    need(not words or words["guarantee"].items() <= guarantee.items(), "other words")  # [6]
     if guarantee["class"] == "certified":
         check_arithmetic(guarantee)
     for name, most in trust.get("limits", {}).items():  # [9]

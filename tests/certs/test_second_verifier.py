@@ -208,6 +208,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
         "proof",
         "\uff50roof",
         "gua\u0301rantee",
+        "\u0131:\\x",
     ),
 }
 
@@ -257,6 +258,23 @@ def test_it_agrees_beyond_the_caps(cap):
     bundle = story.bundle()
     change("tlogProof", lambda text: text + ":" * more)(bundle)
     assert agree(second.canonical(bundle)) == 1
+
+
+@pytest.mark.parametrize(("letters", "wanted"), [(300_000, 0), (400_000, 1)])
+def test_it_agrees_that_a_note_is_measured_in_bytes(letters, wanted):
+    """A signature line of somebody else, whose name is in letters of three bytes."""
+    bundle = STORIES["certified"].bundle()
+    line = "\N{EM DASH} " + "\u6f22" * letters + " AAAAAAAA\n"
+    change("tlogProof", lambda text: text + line)(bundle)
+
+    assert agree(second.canonical(bundle)) == wanted
+
+
+def test_what_is_too_large_is_not_parsed():
+    assert second.read(b"[1,2]", 5, 2) == [1, 2]
+    for size, marks in ((4, 2), (5, 1)):
+        with pytest.raises(ValueError, match="too large"):
+            second.read(b"[1,2]", size, marks)
 
 
 @given(st.floats(5e-324, 1.7e308), st.floats(5e-324, 0.01))
