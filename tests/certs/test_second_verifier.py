@@ -260,6 +260,24 @@ def test_it_agrees_beyond_the_caps(cap):
     assert agree(second.canonical(bundle)) == 1
 
 
+WORDS = {"$schema", "$id", "$defs", "title", "description", "additionalProperties"}
+"""Of a schema that forbid nothing, but the last: `required` says all that it would."""
+
+
+def keywords(schema: dict[str, Any]) -> set[str]:
+    """Every keyword in a schema and those below it."""
+    below = [*schema.get("$defs", {}).values(), *schema.get("properties", {}).values()]
+    below += [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]
+    return set(schema).union(*map(keywords, below))
+
+
+def test_it_passes_over_no_keyword_of_the_published_schemas():
+    cases = [one["predicate"] for one in second.REGISTRY["cases"]]
+    used = set().union(*map(keywords, [second.BUNDLE, second.STATEMENT, *cases]))
+
+    assert used - WORDS == set(second.KEYWORDS)
+
+
 @pytest.mark.parametrize(("letters", "wanted"), [(300_000, 0), (400_000, 1)])
 def test_it_agrees_that_a_note_is_measured_in_bytes(letters, wanted):
     """A signature line of somebody else, whose name is in letters of three bytes."""
