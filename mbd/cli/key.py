@@ -209,6 +209,7 @@ def _key_json(one: KnownKey) -> dict[str, Any]:
         "publicKey": None if one.key is None else b64encode(one.key.der),
         **({} if one.vkey is None else {"vkey": str(one.vkey)}),
         **{name: value for name, value in bounds.items() if value is not None},
+        **({} if one.issuer is None else {"issuer": one.issuer}),
     }
 
 

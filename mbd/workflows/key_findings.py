@@ -10,6 +10,7 @@ from mbd.signing.keys import LockedKey, Signer
 from mbd.signing.signers import file_of, open_signer
 from mbd.verify.trust import load_trust
 from mbd.workflows.findings import Finding, error, note, of_error, warning
+from mbd.workflows.issuer_name import HINT, other_name
 from mbd.workflows.key_change import change_path, history_of, read_change
 from mbd.workflows.session import KEY_BYTES, Session
 
@@ -73,6 +74,13 @@ def _strangers_to_trust(
         if not known:
             what = f"{where} is not a key that trust.toml knows: nothing that it signs would verify"
             yield error("key.unknown", what, where, "restore the key or trust.toml")
+    name = other_name(session) if "issuer" in signers and session.settings.issuer else None
+    if name is not None:
+        what = (
+            f"the issuer is {session.settings.issuer!r} in mbd.toml, and its key is known as "
+            f"{name!r} in trust.toml: revocations are refused"
+        )
+        yield error("issuer.name", what, str(session.workspace.settings_file), HINT)
 
 
 def _against_ledger(history: KeyHistory, role: Role, where: str, key_id: str) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from mbd.signing.signers import open_signer
 from mbd.verify.trust import load_trust
 from mbd.workflows import papers
 from mbd.workflows.batch import members_by_bucket
+from mbd.workflows.issuer_name import check_issuer_name
 from mbd.workflows.key_change import (
     NEXT_FILE,
     KeyChange,
@@ -54,6 +55,8 @@ class KnownKey:
     """None where neither ledger nor trust file has more than its id."""
     vkey: VerifierKey | None
     """How a log's key is written in a trust file."""
+    issuer: str | None = None
+    """The name that it signed under, where the trust file knows one."""
 
 
 def list_keys(session: Session) -> list[KnownKey]:
@@ -91,6 +94,7 @@ def add_key(
         ConflictError: The ledger knows it.
         LockedError: A passphrase is missing or wrong; nothing changed.
     """
+    check_issuer_name(session.settings.issuer, field="issuer")
     check_signer(session.log_key)
     finish_change(session)
     if uri is None:
@@ -139,6 +143,7 @@ def rotate_key(
             "workspace with a new name and key. Old certificates keep their own trust file; tell "
             "those who hold it the last checkpoint that you vouch for",
         )
+    check_issuer_name(session.settings.issuer, field="issuer")
     check_signer(session.log_key)
     unfinished = read_change(session)
     if unfinished is not None:
@@ -217,7 +222,8 @@ def _known(session: Session, history: KeyHistory, record: KeyRecord) -> KnownKey
         key = _public_elsewhere(session, record)
     if record.role == "log" and key is not None:
         vkey = VerifierKey(session.settings.origin, key.raw)
-    return KnownKey(record=record, state=_state(history, record), key=key, vkey=vkey)
+    name = _name_elsewhere(session, record)
+    return KnownKey(record=record, state=_state(history, record), key=key, vkey=vkey, issuer=name)
 
 
 def _state(history: KeyHistory, record: KeyRecord) -> State:
@@ -227,6 +233,14 @@ def _state(history: KeyHistory, record: KeyRecord) -> State:
         return "retired"
     signs = record.role == "log" or record.key_id == history.issuer
     return "current" if signs else "standby"
+
+
+def _name_elsewhere(session: Session, record: KeyRecord) -> str | None:
+    """A key that is older than the issuer's present name keeps its own."""
+    with suppress(MbdError):
+        known = load_trust(session.workspace.trust_file).issuer(record.key_id)
+        return None if known is None else known.name
+    return None
 
 
 def _public_elsewhere(session: Session, record: KeyRecord) -> PublicKey | None:
