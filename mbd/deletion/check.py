@@ -45,7 +45,11 @@ def check_head(
         grid: g.
         sigma: The stated noise; None for a head released without.
     """
-    deviation = weights - solve(state, scale, grid)
+    return check_deviation(weights - solve(state, scale, grid), grid=grid, sigma=sigma)
+
+
+def check_deviation(deviation: Ints, *, grid: float, sigma: float | None) -> HeadCheck:
+    """The same where the optimum is known: what is left of the head without it, in grid steps."""
     if sigma is None:
         return _check_exact(deviation)
     return _check_noise(deviation / noise_steps(sigma, grid))

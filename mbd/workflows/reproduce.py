@@ -68,7 +68,10 @@ def make_reproducer(
         try:
             openings = offered.for_certificate(case.statement.predicate)
             with progress("rebuilding") as report:
-                return f"REPRODUCED: {_Reproduction(case, folder, openings, report).run()}"
+                found = _Reproduction(case, folder, openings, report).run()
+            case.model_only = openings.receipt is None
+            only = "model only: whose data is gone was not checked; " * case.model_only
+            return f"REPRODUCED: {only}{found}"
         except NotReached:
             raise
         except CheckFailed as error:
@@ -106,6 +109,7 @@ class _Reproduction:
             self._check_forgotten(forget, same=same)
         if policy is None or rows is None:
             self._refute("reproduce.model", "no model here is the certificate's", _changing)
+        doubt = self._check_announced()
         self._check_model(released, policy, rows, same=same)
         self._check_data(records.root, same=same)
         self._check_kept_state(rows)
@@ -115,7 +119,7 @@ class _Reproduction:
                 "before, which no certificate covers, or the data itself, renamed",
                 code="reproduce.copies",
             )
-        return self._words(released, rows, forget)
+        return f"{self._words(released, rows, forget)}; {self._check_service(released, doubt)}"
 
     @property
     def _predicate(self) -> Predicate:
@@ -124,6 +128,50 @@ class _Reproduction:
     @cached_property
     def _history(self) -> History:
         return read_history(self.folder, self.case)
+
+    def _check_announced(self) -> str | None:
+        """The log holds the policy where the certificate says.
+
+        Returns:
+            Why the log cannot be asked, or None. A copy without a ledger refutes nothing.
+        """
+        stated = self._predicate.guarantee.policy_entry
+        try:
+            announced = self._history.announced
+        except Undecided as error:
+            return error.message
+        if not announced:
+            why = f"entry {stated.index} of the log does not announce the policy of the model"
+            raise CheckFailed(why, code="reproduce.policy")
+        return None
+
+    def _check_service(self, released: ReleasedFiles, doubt: str | None) -> str:
+        """The model in service is the certificate's, and no other one is kept; in words.
+
+        Which one is in service is the word of a table that nobody signed: it can only incriminate.
+        """
+        current = None if doubt else self._history.in_service
+        after = self._predicate.deletion.model_after.digest
+        if current is not None and current.digest != after:
+            why = f"model {current.model_id} is in service, which is not the certificate's"
+            self._refute("reproduce.in_service", why, _changing)
+        if released.others:
+            raise Undecided(
+                f"models/{released.others[0]} is not the certificate's model, but lies beside it"
+                + _more(released.others),
+                code="reproduce.other_model",
+            )
+        if doubt is not None:
+            return (
+                "not checked: whether the log announced the policy, and which model is in "
+                f"service ({doubt})"
+            )
+        served = (
+            "which model is in service is not said"
+            if current is None
+            else (f"model {current.model_id} is in service, says the database")
+        )
+        return f"the log announced the policy; {served}"
 
     def _check_forgotten(self, forget: ForgetSet, *, same: bool) -> None:
         """Nothing that the receipt lists is there, unless the person allowed it again."""

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbd.canonical.digest import sha256_file
+from mbd.canonical.numbers import from_decimal
 from mbd.certificate.rules import POLICY_FILE
-from mbd.certificate.statement import Predicate
-from mbd.deletion.check import check_head
+from mbd.certificate.statement import Parameters, Predicate
+from mbd.deletion.check import check_deviation
+from mbd.deletion.parameters import HeadPolicy
 from mbd.errors import DataError, IntegrityError, MbdError
+from mbd.head.integers import Ints
+from mbd.head.solve import residual_bound, solve, solve_within
 from mbd.head.state import HeadState
 from mbd.privacy.accountant import noise_steps
 from mbd.values import FileDigest
@@ -35,6 +39,8 @@ class ReleasedFiles:
     """Heads whose files are here."""
     alone: bool
     """Whether one model is here and nothing else: then it is the one in force."""
+    others: tuple[str, ...]
+    """Models in the workspace that are not the certificate's, file by file."""
 
     @property
     def missing(self) -> frozenset[str]:
@@ -99,8 +105,21 @@ def find_released(models: Path, case: Case) -> ReleasedFiles:
                     found.setdefault(path, folder)
                 else:
                     _refuse_torn(location)
+        others = tuple(one.name for one in folders if _is_other(one, digests))
     heads = frozenset(name for name in predicate.guarantee.heads if head_file(name) in found)
-    return ReleasedFiles(found, digests, heads, alone=len(folders) == 1)
+    return ReleasedFiles(found, digests, heads, len(folders) == 1, others)
+
+
+def _is_other(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether a folder holds files, and not exactly these."""
+    paths = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
+    if not paths:
+        return False
+    return paths.keys() != digests.keys() or any(
+        sha256_file(path) != digests[name] for name, path in paths.items()
+    )
 
 
 def _refuse_torn(path: Path) -> None:
@@ -122,8 +141,9 @@ def check_released(
     files say, if the policy allows it.
 
     Raises:
-        CheckFailed: It declares other noise than it may (`artifact.noise`), or has another
-            shape than the policy says (`artifact.head`).
+        CheckFailed: It declares other noise than it may (`artifact.noise`), has another shape
+            than the policy says (`artifact.head`), or states a tolerance that nothing reaches
+            (`reproduce.tolerance`).
         ArithmeticRefused: The optimum cannot be computed.
     """
     constants = policy.heads[name].constants
@@ -139,14 +159,38 @@ def check_released(
             f"{' or '.join(map(str, sorted(allowed)))}",
             code="artifact.noise",
         )
-    found = check_head(
-        state,
-        constants.scale,
-        released.weights,
+    optimum = solve(state, constants.scale, constants.grid)
+    for stated in guarantee.parameters:
+        if stated.head == name:
+            _check_tolerance(stated, constants, state, optimum)
+    found = check_deviation(
+        released.weights - optimum,
         grid=constants.grid,
         sigma=constants.sigma if released.noise_steps else None,
     )
     return None if found.passed else found.detail
+
+
+def _check_tolerance(
+    stated: Parameters, constants: HeadPolicy, state: HeadState, optimum: Ints
+) -> None:
+    """What surgery found before its noise can have had a residual within the stated tolerance.
+
+    Nobody sees it; but where neither the rounded optimum nor what refinement on the grid finds
+    is within tau, an honest engine releases nothing. These are all that it tries.
+    """
+    tolerance, scale, grid = from_decimal(stated.tolerance), constants.scale, constants.grid
+    bound = residual_bound(state, scale, optimum, grid)
+    if bound <= tolerance:
+        return
+    for precision in ("double", "single"):
+        if solve_within(state, scale, grid, float(tolerance), precision) is not None:
+            return
+    raise CheckFailed(
+        f"head {stated.head}: a residual of {bound:.3g} is what its state and grid allow, but "
+        f"{float(tolerance):.3g} is the tolerance that epsilon was computed from",
+        code="reproduce.tolerance",
+    )
 
 
 def _checked(policy: Policy) -> Policy:
