@@ -30,6 +30,7 @@ def artifacts(case: Case) -> str:
     if case.model_dir is None:
         raise Undecided("no model was given", code="model.missing")
     stated = {file.path: file.sha256 for file in predicate.deletion.model_after.files}
+    _check_folder(case.model_dir, stated)
     _check_files(case.model_dir, stated)
     check_model(case.statement)
     check_heads(predicate)
@@ -128,15 +129,32 @@ def _check_provenance(policy: ModelPolicy, revoked: set[str]) -> None:
             )
 
 
+def _check_folder(folder: Path, stated: dict[str, str]) -> None:
+    """Return if this is the folder of some model: any other says nothing of the certificate.
+
+    Raises:
+        Undecided: `artifact.not_a_model`.
+    """
+    if os.path.lexists(folder / POLICY_FILE) and any((folder / path).exists() for path in stated):
+        return
+    inside = next(iter(sorted(folder.glob(f"*/{POLICY_FILE}"))), None)
+    hint = f"; perhaps {inside.parent} was meant" if inside else ""
+    raise Undecided(f"--model: no {POLICY_FILE} in {folder}{hint}", code="artifact.not_a_model")
+
+
 def _check_files(folder: Path, stated: dict[str, str]) -> None:
     found = _files(folder)
     for path in sorted(stated.keys() - found):
         raise CheckFailed(f"{path} is missing", code="artifact.missing")
     for path in sorted(found - stated.keys()):
         raise CheckFailed(f"{path} is not in the manifest", code="artifact.extra")
-    for path, digest in stated.items():
-        if _digest(folder / path) != digest:
-            raise CheckFailed(f"{path} has other content", code="artifact.changed")
+    changed = [path for path, digest in stated.items() if _digest(folder / path) != digest]
+    if changed:
+        raise CheckFailed(
+            f"{len(changed)} of {len(stated)} files differ, {changed[0]} first; a later release "
+            "differs too, only files kept from then can match",
+            code="artifact.changed",
+        )
 
 
 def _files(folder: Path) -> set[str]:

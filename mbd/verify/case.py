@@ -61,6 +61,8 @@ class Case:
     found_proof: TlogProof | None = None
     found_checkpoint: Checkpoint | None = None
     found_head: SignedHead | None = None
+    unseen_root: int | None = None
+    """Size of the log at issue, where nothing gave its root away; by check 14."""
     later_heads: tuple[SignedHead, ...] = ()
     """Checkpoints that this one is proved to be part of, itself among them; by check 17."""
     to_remember: SignedHead | None = None

@@ -101,7 +101,6 @@ _FAIL = {
     "ckpt.fork": "the log shows two histories: keep both checkpoints, they are the evidence",
     "ckpt.proof": "a proof that the log only grew does not hold",
     "ckpt.sig": "a proof that the log only grew holds a checkpoint that the log did not sign",
-    "consistency_proof.malformed": "what was given as a proof that the log only grew is not one",
     "witness.sig": "a signature of a trusted witness does not hold",
     # The model's files.
     "artifact.missing": "a file of the model is missing",
@@ -118,7 +117,6 @@ _FAIL = {
     "policy.invalid": "the model's policy is not one",
     "storage": "a file of the model cannot be read",
     # The receipt.
-    "receipt.schema": "the file given as a receipt does not have the fields of one",
     "receipt.subject": "the receipt is about another person than the certificate",
     "receipt.modalities": "the receipt is about other channels than the certificate",
     "receipt.opening": "the receipt does not open what the certificate commits to",
@@ -145,13 +143,17 @@ _SKIPPED = {
     "ckpt.no_memory": "nothing was remembered from an earlier visit",
     "ckpt.no_proof": "the log was seen at another size: give the output of `mbd ledger "
     "consistency` with --consistency",
+    "consistency_proof.malformed": "what was given as a proof that the log only grew is not one",
     "memory.damaged": "what is remembered of this log cannot be read: restore it, or name another "
     "file with --memory",
     "witness.policy": "the trust file names no witnesses",
     "witness.quorum": "too few of the trusted witnesses signed a checkpoint that covers it",
     "model.missing": "no model was given: give its folder with --model",
+    "artifact.not_a_model": "the folder given as a model is not one: name the one with policy.json",
+    "artifact.other_release": "the model that was given belongs to another certificate of this run",
     "policy.version": "the model's policy is of a version that this program does not know: update",
     "receipt.missing": "no receipt was given: the person holds it; give it with --receipt",
+    "receipt.schema": "the file given as a receipt is not one: ask the person for it again",
     "receipt.other": "the receipt that was given belongs to another certificate",
     "reproduce.missing": "no retained data was given: give a workspace with --reproduce",
     "reproduce.openings": "nothing opens what the certificate commits to: give --receipt or "

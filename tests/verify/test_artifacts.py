@@ -17,6 +17,8 @@ from mbd.errors import DataError
 from mbd.values import FileDigest, parse_availability
 from mbd.verify import Report, verify_bundle
 from mbd.verify.head_file import read_head
+from mbd.verify.report import settle
+from mbd.verify.summary import summary
 from tests.certificate.samples import HEADS, exact_outcome, head, outcome, retrained_outcome
 from tests.verify.world import LATER, World, make_world
 
@@ -166,11 +168,49 @@ def test_a_model_with_a_file_changed_added_or_missing_does_not(tmp_path):
     (folder / "old.safetensors").write_bytes(b"x")
     assert code(judge((world, folder))) == "artifact.extra"
     (folder / "old.safetensors").unlink()
-    (folder / "policy.json").unlink()
+    (folder / "heads/audio.safetensors").rename(tmp_path / "away")
     assert code(judge((world, folder))) == "artifact.missing"
+    (tmp_path / "away").rename(folder / "heads/audio.safetensors")
+    (folder / "policy.json").unlink()
     (tmp_path / "elsewhere").write_bytes(kept)
     (folder / "policy.json").symlink_to(tmp_path / "elsewhere")
     assert code(judge((world, folder))) == "artifact.changed"
+
+
+def test_a_folder_that_is_no_model_says_nothing_against_the_certificate(tmp_path):
+    world, folder = issued(tmp_path, files())
+
+    report = judge((world, folder.parent))
+
+    assert (report.checks[18].code, report.exit_code) == ("artifact.not_a_model", 3)
+    assert f"perhaps {folder} was meant" in report.checks[18].reason
+    (tmp_path / "policy.json").write_text("{}")  # of something else
+    (folder / "policy.json").rename(tmp_path / "away")
+    assert judge((world, folder)).checks[18].code == "artifact.not_a_model"
+
+
+def test_altered_files_are_counted_and_the_folder_is_blamed(tmp_path):
+    world, folder = issued(tmp_path, files())
+    (folder / "heads/audio.safetensors").write_bytes(b"x")
+
+    report = judge((world, folder))
+
+    assert "1 of 4 files differ, heads/audio.safetensors first" in report.checks[18].reason
+    assert "the folder is not the model of this certificate" in summary(report).splitlines()[-1]
+
+
+def test_one_model_and_several_certificates(tmp_path):
+    """It is required of those that are about it; without any of them, every one fails."""
+    new, folder = issued(tmp_path, files())
+    old, _ = issued(tmp_path / "old", files(more=1))
+    given = {"now": LATER, "model_dir": folder}
+    first, second = (verify_bundle(one.data, one.trust, **given) for one in (new, old))
+
+    matched = settle([second, first])
+    assert [one.exit_code for one in matched] == [0, 0]
+    assert matched[0].checks[18].code == "artifact.other_release"
+    assert matched[0].level_reached == "LOGGED"
+    assert [one.exit_code for one in settle([second, second])] == [1, 1]
 
 
 def test_exact_of_a_model_with_noise_is_refused(tmp_path):
