@@ -107,6 +107,7 @@ _FAIL = {
     "artifact.extra": "the folder holds a file that the certificate does not list",
     "artifact.changed": "a file of the model has other content than the certificate says",
     "artifact.head": "a file is not that part of the model which it should be",
+    "artifact.core": "the model's core is not the one its policy fixed, or its files hold more",
     "artifact.noise": "a part of the model carries other noise than the certificate says",
     "policy.heads": "the model's policy names other parts than the certificate",
     "policy.parameters": "a constant in the certificate is not the one that the policy fixed",
@@ -126,9 +127,16 @@ _FAIL = {
     "reproduce.forget_set": "what the receipt lists as erased is still there",
     "reproduce.rows": "the model learned from rows that no stored record stands behind",
     "reproduce.head": "a part of the model is not what the retained data gives",
+    "reproduce.noise": "the noise of the model was not drawn afresh: parts of it repeat each other",
     "reproduce.model": "the model in the workspace is another one, and nothing logged says why",
     "reproduce.state": "the retained data is not what the certificate commits to, and nothing "
     "logged says why",
+    "reproduce.policy": "the log does not announce the model's policy where the certificate says",
+    "reproduce.tolerance": "epsilon was computed from a tolerance that this model cannot have met",
+    "reproduce.in_service": "another model than the certificate's is in service, and nothing "
+    "logged says why",
+    "reproduce.before": "with what the receipt lists, the retained records are not the data set of "
+    "before",
     "reproduce.kept_state": "sums were kept that hold something else than the retained data",
 }
 
@@ -174,6 +182,10 @@ _SKIPPED = {
     "before that",
     "reproduce.consent": "the person's channel is there again, and consents were logged since",
     "reproduce.copies": "values that were erased are stored under another name too",
+    "reproduce.unlisted": "the workspace holds a file or bytes that nothing names: ask what that "
+    "is",
+    "reproduce.other_model": "a model that is not the certificate's is kept beside it: have it "
+    "removed, or explained",
     "reproduce.dataset": "records changed since that the model did not learn from",
     "reproduce.empirical": "the certificate states a measurement, which nothing can reproduce",
     "reproduce.arithmetic": "a part of the model cannot be computed anew on this machine",
