@@ -55,7 +55,7 @@ Exit codes
    2  wrong usage: no such file (the others are judged first), a bad trust file
    3  undecidable: no trust file, unknown key, version or theorem, required level not evaluable
    9  valid, but the key was distrusted later
-  70  internal error
+  70  internal error, or the result could not be written: no verdict
 Several files: the worst, in the order 70, 1, 3, 9, 0. They get a line each, and a full report
 only where not valid (`mbd -v verify` for all). --codes lists what a check can say.
 """
