@@ -31,7 +31,8 @@ VERDICTS: dict[Standing, tuple[str, str]] = {
     ),
     "invalid": (
         "INVALID",
-        "This file failed a check. Do not rely on anything below, and ask the issuer why.",
+        "This file failed a check. Do not rely on anything below; ask the issuer for the file "
+        "again, and why if it fails again.",
     ),
     "undecided": (
         "UNDECIDED",

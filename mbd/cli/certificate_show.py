@@ -26,7 +26,7 @@ from mbd.signing.public import ed25519_key
 from mbd.verify import Report, TrustPolicy, verify_bundle
 from mbd.verify.mistaken import at_fault, respelled
 from mbd.verify.reading import read_regular
-from mbd.verify.report import LIMITS, Level
+from mbd.verify.report import LIMITS, CheckResult, Level
 from mbd.workspace.files import refuse_existing, write_new
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _refuse_alien(path: Path | None, report: Report) -> None:
     Raises:
         DataError: Nothing failed but the receipt.
     """
-    failed = [one for one in report.checks if one.result == "fail"]
+    failed = _failed(report)
     if failed and all(one.level == "SUBJECT" for one in failed):
         raise _alien(f"{path}: {failed[0].text}", failed[0].code)
 
@@ -155,7 +155,7 @@ def _finding(
     return Finding(
         standing=_standing(report, policy),
         reason=_reason(report) if policy or report.first_failed else "",
-        failed=tuple(f"{c.text} ({c.code})" for c in report.checks if c.result == "fail"),
+        failed=tuple(f"{one.text} ({one.code})" for one in _failed(report)),
         levels=tuple((report.level_reached or "").split("+")),
         checkpoint=report.checkpoint,
         not_checked=tuple(one.name for one in report.checks if one.result == "skipped"),
@@ -164,6 +164,12 @@ def _finding(
         keys=tuple(_keys(bundle, policy)),
         checked_on=datetime.now(UTC).date(),
     )
+
+
+def _failed(report: Report) -> list[CheckResult]:
+    """The checks that failed, first the one that the verdict names."""
+    failed = [one for one in report.checks if one.result == "fail"]
+    return sorted(failed, key=lambda one: one is not report.first_failed)
 
 
 def _standing(report: Report, policy: TrustPolicy | None) -> Standing:

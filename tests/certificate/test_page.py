@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import math
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mbd.canonical.json import dumps
 from mbd.canonical.numbers import to_decimal
 from mbd.certificate.claims import REGISTRY
 from mbd.certificate.page import Finding, Key, Page
@@ -539,6 +541,22 @@ def test_an_invalid_certificate_stays_invalid_beside_a_receipt_at_fault(folder, 
     found = show(capsys, "bad.json", "--trust", "bad.toml", "--receipt", "forged.json")
     assert found["verdict"] == "INVALID"
     assert "Mallory" not in json.dumps(found)
+
+
+def test_an_altered_file_is_first_of_all_altered(folder, capsys):
+    """Its numbers fail too; but they are nobody's, and the page must not argue with them."""
+    bundle = json.loads(WORLD.data)
+    payload = json.loads(base64.b64decode(bundle["envelope"]["payload"]))
+    payload["predicate"]["guarantee"]["epsilon"] = "0.01"
+    bundle["envelope"]["payload"] = base64.b64encode(dumps(payload)).decode()
+    (folder / "altered.json").write_bytes(dumps(bundle))
+
+    found = show(capsys, "altered.json", "--trust", "mine.toml")
+    assert found["reason"].endswith("(sig.invalid)")
+    (here,) = [one for one in found["sections"] if one["id"] == "here"]
+    failed = [point["text"] for point in here["listings"][0]["points"]]
+    assert failed[0] == found["reason"]
+    assert any(text.endswith("(claim.epsilon)") for text in failed)
 
 
 def test_what_is_no_certificate_is_named(folder, capsys):
