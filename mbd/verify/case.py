@@ -51,6 +51,8 @@ class Case:
     receipt: bytes | None = None
     reproducer: Callable[[Case], str] | None = None
     """Rebuilds what the certificate commits to from retained data; made by whoever holds it."""
+    model_only: bool = False
+    """Whether it rebuilt the model without knowing whose data should be gone; set by check 21."""
     growth: tuple[bytes, ...] = ()
     """Proofs that the log only grew, as `mbd ledger consistency` prints them."""
     recalled: Recalled | None = None

@@ -112,6 +112,8 @@ class Report:
     """The signed checkpoint to remember, should the exit code be 0."""
     unseen_root: int | None = None
     """Size of the log at issue, where nothing gave its root away to compare with."""
+    model_only: bool = False
+    """Whether the model was rebuilt, and nobody could say whose data should be gone."""
 
     @cached_property
     def level_reached(self) -> str | None:
@@ -123,7 +125,16 @@ class Report:
             reached = [level]
         if not reached:
             return None
-        return "+".join(reached + [level for level in EXTRA_LEVELS if self.holds(level)])
+        extra = [level for level in EXTRA_LEVELS if self.holds(level)]
+        own = [f"{one}(model)" if one == "REPRODUCED" and self.model_only else one for one in extra]
+        return "+".join(reached + own)
+
+    @property
+    def reproduced(self) -> str | None:
+        """What of it was rebuilt: the model, or that and whose data is gone; None if nothing."""
+        if not self.holds("REPRODUCED"):
+            return None
+        return "model" if self.model_only else "model and subject"
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -180,6 +191,7 @@ class Report:
             "verdict": self.verdict,
             "exitCode": self.exit_code,
             "levelReached": self.level_reached,
+            "reproduced": self.reproduced,
             "certificateId": self.certificate_id,
             "checkpoint": self.checkpoint,
             "class": self.guarantee.guarantee_class if self.guarantee else None,

@@ -134,13 +134,6 @@ class _Reproduction:
         states = self._check_kept_state(rows, files)
         unlisted = files.unlisted((*data.listed(policy), *states))
         check_unlisted(unlisted, searched=forget is not None)
-        if noisy:
-            low, high = told_apart(sum(one.weights.size for one in found if one.noise_steps))
-            parts.append(
-                "size and simple patterns of the noise were tested, not randomness: sigma between "
-                f"{low:.2f} and {high:.2f} of the stated looks the same here, and so does a fixed "
-                "vector that is secret"
-            )
         if forget is not None and forget.equal:
             raise Undecided(
                 f"{len(forget.equal)} of the erased values are stored under other names too: "
@@ -368,6 +361,13 @@ class _Reproduction:
             if noisy
             else f"{len(heads)} heads are its optimum, bit for bit",
         ]
+        if noisy:
+            low, high = told_apart(sum(one.weights.size for one in found if one.noise_steps))
+            parts.append(
+                "size and simple patterns of the noise were tested, not randomness: sigma between "
+                f"{low:.2f} and {high:.2f} of the stated looks the same here, and so does a fixed "
+                "vector that is secret"
+            )
         if compared is None:
             parts.append(
                 "an escrow does not tell whose data was removed: that it is gone takes the receipt"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from mbd.canonical.numbers import from_decimal
 from mbd.certificate.rules import POLICY_FILE
 from mbd.certificate.statement import Parameters, Predicate
 from mbd.deletion.check import check_deviation
+from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise, find_pattern
 from mbd.deletion.parameters import HeadPolicy
 from mbd.errors import DataError, IntegrityError, MbdError
 from mbd.head.integers import Ints
@@ -18,10 +19,10 @@ from mbd.head.solve import residual_bound, solve, solve_within
 from mbd.head.state import HeadState
 from mbd.privacy.accountant import noise_steps
 from mbd.values import FileDigest
-from mbd.verify.artifacts import check_policy
+from mbd.verify.artifacts import CORE_FILES, check_core, check_policy
 from mbd.verify.case import Case, CheckFailed, Undecided
 from mbd.verify.head_file import read_head
-from mbd.verify.model_policy import parse_policy
+from mbd.verify.model_policy import ModelPolicy, parse_policy
 from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce_data import reading
 from mbd.workflows.snapshots import HEADS_FOLDER, ModelSnapshot, ReleasedHead, head_file
@@ -58,11 +59,29 @@ class ReleasedFiles:
         if POLICY_FILE not in self.found:
             return None
         content = self._snapshot(POLICY_FILE).read(POLICY_FILE)
-        check_policy(predicate, parse_policy(content))
+        stated = parse_policy(content)
+        check_policy(predicate, stated)
+        self._check_core(stated)
         try:
-            return _checked(Policy.from_bytes(content))
+            policy = _checked(Policy.from_bytes(content))
         except MbdError as error:
             raise CheckFailed(error.message, code="policy.invalid") from error
+        if policy.to_bytes() != content:
+            raise CheckFailed("the policy holds more than a policy", code="policy.invalid")
+        return policy
+
+    def _check_core(self, policy: ModelPolicy) -> None:
+        """The files of the core hold the core that the policy fixed, and nothing else."""
+        own = CORE_FILES & self.digests.keys()
+        folders = {self.found[path] for path in own & self.found.keys()}
+        if own <= self.found.keys() and len(folders) < 2:
+            folder = next(iter(folders), self.found[POLICY_FILE])
+            try:
+                check_core(policy, own, folder)
+            except DataError as error:
+                raise CheckFailed(error.message, code="artifact.core") from error
+        elif own <= self.found.keys():
+            raise Undecided("the core lies in two models", code="reproduce.incomplete")
 
     def head(self, name: str) -> ReleasedHead:
         """A released head.
@@ -133,8 +152,8 @@ def _refuse_torn(path: Path) -> None:
 
 def check_released(
     predicate: Predicate, policy: Policy, released: ReleasedHead, name: str, state: HeadState
-) -> str | None:
-    """Hold a head against the optimum of its state; what is wrong with it, or None.
+) -> tuple[str | None, HeadNoise | None]:
+    """Hold a head against the optimum of its state; what is wrong with it, and its noise, or None.
 
     Lambda, units and grid are those of the policy, which the certificate repeats; the noise is
     what the certificate states for the heads that it replaced, and for the others what their
@@ -163,12 +182,23 @@ def check_released(
     for stated in guarantee.parameters:
         if stated.head == name:
             _check_tolerance(stated, constants, state, optimum)
+    deviation = released.weights - optimum
     found = check_deviation(
-        released.weights - optimum,
+        deviation,
         grid=constants.grid,
         sigma=constants.sigma if released.noise_steps else None,
+        threshold=MODEL_THRESHOLD / 2 / len(guarantee.heads),
     )
-    return None if found.passed else found.detail
+    noise = HeadNoise(name, deviation, noisy) if released.noise_steps else None
+    return None if found.passed else found.detail, noise
+
+
+def check_patterns(noise: Sequence[HeadNoise]) -> str | None:
+    """What is wrong with the noise of all heads together, or None."""
+    found = find_pattern(noise) if noise else None
+    if found is None or found.p_value >= MODEL_THRESHOLD / 2:
+        return None
+    return f"its noise is not drawn afresh: {found.pattern}"
 
 
 def _check_tolerance(
