@@ -374,7 +374,7 @@ class _Reproduction:
             )
         else:
             parts += [
-                "nothing that the receipt lists is in records or rows, or bit for bit under "
+                "nothing that the receipt lists is in records or rows, or unchanged under "
                 "another name; a copy that was changed, be it by one bit, is not seen",
                 compared,
                 "that the receipt names the person and everything they gave is the issuer's word: "
