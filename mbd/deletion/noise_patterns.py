@@ -74,6 +74,14 @@ def find_pattern(noise: Sequence[HeadNoise]) -> Suspicion:
     return Suspicion(worst.pattern, min(1.0, len(found) * worst.p_value))
 
 
+def pattern_findings(noise: Sequence[HeadNoise]) -> list[str]:
+    """What is wrong with the noise of all heads of a model, for half of what may go wrong."""
+    found = find_pattern(noise) if noise else None
+    if found is None or found.p_value >= MODEL_THRESHOLD / 2:
+        return []
+    return [f"the noise is not drawn afresh: {found.pattern}"]
+
+
 def told_apart(coordinates: int, p_value: float = MODEL_THRESHOLD) -> tuple[float, float]:
     """Between which shares of the stated sigma another one passes at least half of the time.
 

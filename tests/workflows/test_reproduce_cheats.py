@@ -82,6 +82,15 @@ def test_a_cheating_engine_is_refuted_whatever_it_signed(
     assert_refuted(judge(revoked, handed_over(revoked)), code, *ALSO.get(name, ()))
 
 
+def test_the_workspaces_own_check_finds_noise_that_is_none(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    revoked = cheated(trained_workspace, cheats.noise_of(the_same))
+    found = run_mbd(revoked.root, "state", "check")
+    assert found.code != 0
+    assert "the noise is not drawn afresh" in found.out + found.err
+
+
 @pytest.mark.parametrize("name", ["another lambda", "a doctored state"])
 def test_an_exact_certificate_that_is_not_is_refuted(
     trained_workspace: TrainedWorkspace, name: str
