@@ -106,7 +106,7 @@ FAILURES = {
             "evaluation/test_metrics.py::"
             "test_f1_weighs_by_the_classes_of_the_truth_and_not_of_the_prediction",
             "evaluation/test_metrics.py::"
-            "test_the_label_range_says_which_metrics_and_a_name_overrides_it",
+            "test_the_label_range_says_which_metrics_and_a_name_overrides_it_where_it_fits",
             "data/test_mmsa.py::test_another_layout_is_refused_by_name",
         ),
     ),
