@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from mbd.canonical.ulid import new_ulid
 from mbd.database import models, pointers
 from mbd.deletion.parameters import head_parameters
+from mbd.errors import UsageError
 from mbd.head.accelerator import Device, working_on
 from mbd.values import HeadParameters
 from mbd.workflows.fit import Note, Progress, fit, record_duration, write_fitted
@@ -23,6 +24,8 @@ from mbd.workflows.release import release_with_noise
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, write_state
 from mbd.workspace.settings import load_settings
+
+CORES = ("auto", "trained", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,12 @@ class TrainOptions:
     seed: int = 0
     device: Device | None = None
     """Where cores are trained and large products and factors made; None: as the settings say."""
+
+    def __post_init__(self) -> None:
+        if self.core not in CORES:
+            raise UsageError(f"core {self.core!r}: want {', '.join(CORES)}", field="--core")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed {self.seed}: want 0 to 2^63 - 1", field="--seed")
 
 
 @dataclass(frozen=True, kw_only=True)
