@@ -25,6 +25,7 @@ from mbd.errors import (
 
 if TYPE_CHECKING:
     from mbd.api import Workspace
+    from mbd.workflows.pretrained import Model
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "DataError",
     "IntegrityError",
     "MbdError",
+    "Model",
     "NotFoundError",
     "RefusedError",
     "StorageError",
@@ -44,7 +46,7 @@ __all__ = [
     "__version__",
 ]
 
-_LAZY = {"Workspace": "mbd.api"}
+_LAZY = {"Model": "mbd.workflows.pretrained", "Workspace": "mbd.api"}
 
 
 def __getattr__(name: str) -> object:

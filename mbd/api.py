@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mbd.evaluation.outcome import Evaluation
     from mbd.head.accelerator import Device
     from mbd.verify.report import Level, Report
+    from mbd.workflows.exported import Export
     from mbd.workflows.predict import Prediction
     from mbd.workflows.resume import Resumed
     from mbd.workflows.revoke import Preview, Revocation
@@ -177,6 +178,18 @@ class Workspace:
         )
         with self._session() as session:
             return evaluate_model(session, question, progress=progress)
+
+    def save_pretrained(self, folder: File, evaluation: Evaluation | None = None) -> Export:
+        """Write the model for use without the workspace: `mbd model export`.
+
+        Args:
+            folder: Where; it must not exist, and lie outside the workspace.
+            evaluation: From `evaluate`, for the model card.
+        """
+        from mbd.workflows.export_model import export_model
+
+        with self._session() as session:
+            return export_model(session, Path(folder), evaluation)
 
     def revoke(
         self,
