@@ -109,6 +109,8 @@ class Workspace:
         seed: int = 0,
         device: Device | None = None,
         settings: Mapping[str, object] | None = None,
+        metrics: File | None = None,
+        checkpoints: File | None = None,
         progress: Progress = _silent,
     ) -> TrainReport:
         """Train a model and make it current: `mbd train`.
@@ -118,12 +120,21 @@ class Workspace:
             seed: Of the core and of the public frequencies.
             device: 'auto', 'cpu' or 'cuda'; None: as `mbd.toml` says.
             settings: What `--set` sets, e.g. `{"heads.width": 512}`.
+            metrics: File for the curves, JSON lines.
+            checkpoints: Folder that lets a killed training go on when it is repeated.
             progress: Called with (done, total).
         """
         from mbd.workflows.train import TrainOptions, train_model
 
         texts = {name: str(value) for name, value in (settings or {}).items()}
-        options = TrainOptions(core=core, overrides=texts, seed=seed, device=device)
+        options = TrainOptions(
+            core=core,
+            overrides=texts,
+            seed=seed,
+            device=device,
+            metrics=None if metrics is None else Path(metrics),
+            checkpoints=None if checkpoints is None else Path(checkpoints),
+        )
         with self._session(write=True) as session:
             return train_model(session, options, note=self._note, progress=progress)
 

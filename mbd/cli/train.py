@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -38,6 +39,19 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "cpu", "cuda"]),
     help="Where the core is trained, and large products and factors made (mbd.toml).",
 )
+@click.option(
+    "--metrics",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.jsonl",
+    help="Write a line per epoch: losses, learning rate, seconds; and one for the heads.",
+)
+@click.option(
+    "--checkpoints",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep cores there while they are trained: repeated after a kill, training goes on to "
+    "the same core. They hold what was learned from the foundation cohort; removed at the end.",
+)
 @json_option
 @click.pass_context
 def train(
@@ -46,6 +60,8 @@ def train(
     assignments: tuple[str, ...],
     seed: int,
     device: str | None,
+    metrics: Path | None,
+    checkpoints: Path | None,
     as_json: bool,
 ) -> None:
     """Train a model whose heads can forget.
@@ -57,7 +73,12 @@ def train(
 
     overrides = dict(_assignment(text) for text in assignments)
     options = TrainOptions(
-        core=core, overrides=overrides, seed=seed, device=cast("Device | None", device)
+        core=core,
+        overrides=overrides,
+        seed=seed,
+        device=cast("Device | None", device),
+        metrics=metrics,
+        checkpoints=checkpoints,
     )
     with session_here(ctx, write=True) as session, progress("training") as report:
         trained = train_model(session, options, note=note, progress=report)

@@ -23,7 +23,8 @@ from mbd.ledger.bodies import has_body
 from mbd.ledger.entry import parse_entry, unsigned_entry
 from mbd.ledger.queries import list_entries
 from mbd.model.snapshot import save_core
-from mbd.workflows.design import Design, design_model
+from mbd.training.observer import Nobody
+from mbd.workflows.design import Design, Watch, design_model
 from mbd.workflows.policy import Policy
 from mbd.workflows.recipe import Recipe
 from mbd.workflows.rows import learning_rows, prepare
@@ -70,6 +71,7 @@ def fit(
     checkpoints: Path | None = None,
     note: Note,
     progress: Progress,
+    watch: Watch = lambda name: Nobody(),
 ) -> Fitted:
     """Train on what is held and not suppressed; store the rows; nothing becomes current.
 
@@ -80,6 +82,7 @@ def fit(
         checkpoints: Folder where cores are kept while they are trained; None: nowhere.
         note: Told what is going on.
         progress: Told how far it is.
+        watch: Makes an observer for each core that is trained.
 
     Raises:
         RefusedError, UsageError: Nothing can be trained; nothing was written.
@@ -94,6 +97,7 @@ def fit(
         checkpoints=checkpoints,
         note=note,
         progress=progress,
+        watch=watch,
     )
     policy_entry = announce(session, design.policy)
     note("preparing rows and summing the state")

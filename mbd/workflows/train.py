@@ -10,19 +10,24 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from mbd.canonical.ulid import new_ulid
 from mbd.database import models, pointers
 from mbd.deletion.parameters import head_parameters
 from mbd.errors import UsageError
 from mbd.head.accelerator import Device, working_on
+from mbd.training.observer import Nobody
 from mbd.values import HeadParameters
+from mbd.workflows.design import CORE_FILES
 from mbd.workflows.fit import Note, Progress, fit, record_duration, write_fitted
 from mbd.workflows.leftovers import remove_leftovers
+from mbd.workflows.metrics_file import MetricsFile
 from mbd.workflows.recipe import Recipe
 from mbd.workflows.release import release_with_noise
 from mbd.workflows.session import Session
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, write_state
+from mbd.workspace.files import remove_file, storage_errors
 from mbd.workspace.settings import load_settings
 
 CORES = ("auto", "trained", "none")
@@ -38,6 +43,11 @@ class TrainOptions:
     seed: int = 0
     device: Device | None = None
     """Where cores are trained and large products and factors made; None: as the settings say."""
+    metrics: Path | None = None
+    """File for the curves, as JSON lines; None: they are not kept."""
+    checkpoints: Path | None = None
+    """Folder where cores are kept while they are trained: a training that was killed and is
+    repeated with it goes on where it was, to the same core. Removed at the end."""
 
     def __post_init__(self) -> None:
         if self.core not in CORES:
@@ -79,14 +89,65 @@ def train_model(
     settings = load_settings(session.workspace, options.overrides)
     device = options.device or settings.device
     recipe = Recipe.of(settings, core=options.core, seed=options.seed, device=device)
+    checkpoints = _Checkpoints(options.checkpoints)
+    curves = None
+    if options.metrics is not None:
+        curves = MetricsFile.open(options.metrics, resume=checkpoints.begun)
     with working_on(device):
-        return _train(session, recipe, started, note, progress)
+        trained = _train(session, recipe, started, note, progress, curves, checkpoints)
+    if curves is not None:
+        curves.heads(trained.core, trained.heads, trained.seconds)
+    checkpoints.remove()
+    return trained
+
+
+@dataclass(frozen=True)
+class _Checkpoints:
+    """Where cores are kept while they are trained, if anywhere."""
+
+    folder: Path | None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a training left something there."""
+        return bool(self._files())
+
+    def made(self) -> Path | None:
+        """The folder; private, since what is in it was learned from people."""
+        if self.folder is not None:
+            with storage_errors(self.folder):
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.folder
+
+    def remove(self) -> None:
+        """What is in it served its purpose."""
+        for path in self._files():
+            remove_file(path)
+
+    def _files(self) -> list[Path]:
+        if self.folder is None or not self.folder.is_dir():
+            return []
+        return [path for path in map(self.folder.joinpath, CORE_FILES) if path.exists()]
 
 
 def _train(
-    session: Session, recipe: Recipe, started: float, note: Note, progress: Progress
+    session: Session,
+    recipe: Recipe,
+    started: float,
+    note: Note,
+    progress: Progress,
+    curves: MetricsFile | None,
+    checkpoints: _Checkpoints,
 ) -> TrainReport:
-    fitted = fit(session, recipe, new_ulid(datetime.now(UTC)), note=note, progress=progress)
+    fitted = fit(
+        session,
+        recipe,
+        new_ulid(datetime.now(UTC)),
+        checkpoints=checkpoints.made(),
+        note=note,
+        progress=progress,
+        watch=lambda name: Nobody() if curves is None else curves.stage(name),
+    )
     policy, states = fitted.policy, fitted.states
     parameters = head_parameters(
         [head.constants for head in policy.heads.values()], recipe.epsilon, recipe.delta
