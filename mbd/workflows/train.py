@@ -17,6 +17,7 @@ from mbd.database import models, pointers
 from mbd.deletion.parameters import head_parameters
 from mbd.errors import UsageError
 from mbd.head.accelerator import Device, working_on
+from mbd.training.distributed import Ranks
 from mbd.training.observer import Nobody
 from mbd.values import HeadParameters
 from mbd.workflows.design import CORE_FILES
@@ -77,8 +78,11 @@ def train_model(
     *,
     note: Note = lambda text: None,
     progress: Progress = lambda done, total: None,
+    ranks: Ranks | None = None,
 ) -> TrainReport:
     """Train a model on what the workspace holds and make it current.
+
+    With several processes, call it in the first, and `help_to_build` in the others.
 
     Raises:
         NotFoundError: There is no data.
@@ -94,7 +98,7 @@ def train_model(
     if options.metrics is not None:
         curves = MetricsFile.open(options.metrics, resume=checkpoints.begun)
     with working_on(device):
-        trained = _train(session, recipe, started, note, progress, curves, checkpoints)
+        trained = _train(session, recipe, started, note, progress, curves, checkpoints, ranks)
     if curves is not None:
         curves.heads(trained.core, trained.heads, trained.seconds)
     checkpoints.remove()
@@ -138,6 +142,7 @@ def _train(
     progress: Progress,
     curves: MetricsFile | None,
     checkpoints: _Checkpoints,
+    ranks: Ranks | None,
 ) -> TrainReport:
     fitted = fit(
         session,
@@ -147,6 +152,7 @@ def _train(
         note=note,
         progress=progress,
         watch=lambda name: Nobody() if curves is None else curves.stage(name),
+        ranks=ranks,
     )
     policy, states = fitted.policy, fitted.states
     parameters = head_parameters(
