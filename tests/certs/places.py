@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ CERTS, VERIFIER = ROOT / "certs", ROOT / "examples/verifier"
 EXAMPLES = CERTS / "examples"
 for folder in (CERTS, VERIFIER):
     sys.path.insert(0, str(folder))
+
+import verify as second  # noqa: E402
 
 EXPECTED: dict[str, dict[str, Any]] = json.loads((EXAMPLES / "expected.json").read_text("utf-8"))
 BARE = {
@@ -29,6 +32,14 @@ def options(wanted: dict[str, Any]) -> list[str]:
         part for name, path in named.items() if path for part in (f"--{name}", EXAMPLES / path)
     ]
     return [*given, *(["--require", wanted["require"]] if "require" in wanted else [])]
+
+
+def second_exit_code(data: bytes, trust: dict[str, Any] | None, now: datetime) -> int:
+    """What the second verifier's process would exit with; a check that fails raises there."""
+    try:
+        return int(second.judge(data, trust or {}, now.timestamp())[0])
+    except Exception:  # noqa: BLE001  as the script itself does
+        return 1
 
 
 def certificate(name: str) -> bytes:

@@ -158,7 +158,10 @@ VALUES = ["0", "-1", "-0", "9223372036854775808", "1" * 5000, "1e400", "nan", "i
           "[" * 3000 + "]" * 3000]  # fmt: skip
 
 
-@pytest.mark.parametrize("line", [line for line in TRUST.splitlines() if " = " in line])
+LINES = {line.split(" = ")[0]: line for line in TRUST.splitlines() if " = " in line}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES.keys())  # keys are new in each run
 def test_values_of_any_kind_in_a_trust_file_are_judged(line, tmp_path):
     for value in VALUES:
         content = TRUST.replace(line, f"{line.split(' = ')[0]} = {value}")
