@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mbd.errors import UsageError
+from mbd.errors import ConflictError
 from mbd.training.observer import Epoch
 from mbd.values import HeadParameters
-from mbd.workspace.files import storage_errors, write_atomically
+from mbd.workspace.files import refuse_existing, storage_errors, write_atomically
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,25 @@ class MetricsFile:
 
     @classmethod
     def open(cls, path: Path, *, resume: bool) -> MetricsFile:
-        """Begin the file anew, or keep what a killed training told in it.
+        """Begin a new file, or keep what a killed training told in it.
+
+        Args:
+            path: Where.
+            resume: Whether a training may have been killed that wrote there.
 
         Raises:
-            UsageError: It cannot be written, or what is there is no such file.
-            StorageError: The disk refused.
+            ConflictError: Something is there, and is not the curves of a killed training.
+            StorageError: There is no such folder, or the disk refused.
         """
-        if not path.parent.is_dir() or (path.exists() and not path.is_file()):
-            raise UsageError(f"{path}: not a place for a file", field="--metrics")
         made = cls(path)
-        kept = made._lines()  # also where nothing of it is kept: nothing else is overwritten
-        made._replace([line for line in kept if resume and line["event"] == "epoch"])
+        if not (resume and path.is_file()):
+            refuse_existing(path, field="--metrics")
+            made._replace([])
+            return made
+        lines = made._lines()
+        if any(line["event"] == "heads" for line in lines):
+            raise _exists(path, "the curves of a training that was finished")
+        made._replace(lines)
         return made
 
     def stage(self, name: str) -> StageObserver:
@@ -88,11 +96,7 @@ class MetricsFile:
                 return found
         except ValueError:
             pass
-        raise UsageError(
-            f"{self.path}: it holds something else than metrics",
-            field="--metrics",
-            hint="name another file, or remove this one",
-        )
+        raise _exists(self.path, "something else than curves")
 
     def _replace(self, lines: Iterable[dict[str, Any]]) -> None:
         write_atomically(self.path, b"".join(map(_encode, lines)))
@@ -124,6 +128,15 @@ class StageObserver:
                 "seconds": round(epoch.seconds, 4),
             }
         )
+
+
+def _exists(path: Path, what: str) -> ConflictError:
+    return ConflictError(
+        f"{path} exists, and holds {what}",
+        code="export.exists",
+        field="--metrics",
+        hint="name another file",
+    )
 
 
 def _is_ours(line: object) -> bool:

@@ -96,7 +96,7 @@ def train_model(
     checkpoints = _Checkpoints(options.checkpoints)
     curves = None
     if options.metrics is not None:
-        curves = MetricsFile.open(options.metrics, resume=checkpoints.begun)
+        curves = MetricsFile.open(options.metrics, resume=options.checkpoints is not None)
     with working_on(device):
         trained = _train(session, recipe, started, note, progress, curves, checkpoints, ranks)
     if curves is not None:
@@ -110,11 +110,6 @@ class _Checkpoints:
     """Where cores are kept while they are trained, if anywhere."""
 
     folder: Path | None
-
-    @property
-    def begun(self) -> bool:
-        """Whether a training left something there."""
-        return bool(self._files())
 
     def made(self) -> Path | None:
         """The folder; private, since what is in it was learned from people."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mbd import UsageError, Workspace
+from mbd import ConflictError, StorageError, Workspace
 from mbd.training.observer import Epoch
 from mbd.workflows.metrics_file import MetricsFile
 from tests.workflows.children import KILLED
@@ -154,17 +154,22 @@ def test_an_epoch_that_is_made_again_has_its_line_once(tmp_path: Path) -> None:
     other.stage("half").begin(0)  # the checkpoints were of another run: all of it is made again
     assert told() == []
     other.stage("half").epoch(epoch(1))
-    assert MetricsFile.open(path, resume=False).path.read_bytes() == b""
+    other.heads("none", [], 1.0)
+    for resume in (True, False):  # what was finished is kept
+        with pytest.raises(ConflictError):
+            MetricsFile.open(path, resume=resume)
 
 
+@pytest.mark.parametrize("checkpoints", [True, False])
 @pytest.mark.parametrize("content", [b"# notes\n", b'{"a": 1}\n', b"[1]\n"])
 def test_another_file_is_not_overwritten(
-    trained_workspace: TrainedWorkspace, tmp_path: Path, content: bytes
+    trained_workspace: TrainedWorkspace, tmp_path: Path, content: bytes, checkpoints: bool
 ) -> None:
     path = tmp_path / "notes.md"
     path.write_bytes(content)
-    ran = run_mbd(trained_workspace.root, *TRAIN, "--metrics", str(path), "--json")
-    assert (ran.code, ran.json["error"]["field"]) == (2, "--metrics")
+    kept = ["--checkpoints", str(tmp_path / "kept")] if checkpoints else []
+    ran = run_mbd(trained_workspace.root, *TRAIN, "--metrics", str(path), *kept, "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (6, "export.exists")
     assert path.read_bytes() == content
-    with pytest.raises(UsageError):
+    with pytest.raises(StorageError):
         MetricsFile.open(tmp_path / "no" / "folder.jsonl", resume=False)
