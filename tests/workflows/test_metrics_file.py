@@ -75,7 +75,7 @@ def test_a_line_for_each_epoch_and_one_for_the_heads(
         (stage, epoch) for stage in ("half", "core") for epoch in range(1, EPOCHS + 1)
     ]
     for line in curves:
-        assert {"task", "reconstruction", "naming", "consistency"} <= line["terms"].keys()
+        assert {"task", "reconstruction", "consistency"} <= line["terms"].keys()
         numbers = [line["loss"], line["validLoss"], line["seconds"], *line["terms"].values()]
         assert all(math.isfinite(number) and number >= 0 for number in numbers)
     rates = [line["learningRate"] for line in curves if line["stage"] == "core"]
