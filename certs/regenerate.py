@@ -83,7 +83,7 @@ def expected() -> dict[str, Any]:
         file = f"refused/{one.name}.json"
         expect(f"refused/{one.name}", file, one.exit_code, one.code, trust=one.trust)
     for name, (_, code) in refused.receipts().items():
-        exit_code = 3 if code == "receipt.other" else 1
+        exit_code = 3 if code in ("receipt.other", "receipt.schema") else 1
         receipt = f"receipts/refused/{name}.json"
         expect(f"refused/receipt-{name}", honest, exit_code, code, receipt=receipt)
     for name in valid.receipts():

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from mbd.canonical.numbers import from_decimal
 from mbd.canonical.ulid import is_ulid
+from mbd.certificate.characters import is_shown
 from mbd.errors import DataError
 from mbd.values import availability_name, check_modality_name, parse_availability
 
@@ -55,7 +56,7 @@ def _number(text: str) -> str:
 
 def _text(text: str) -> str:
     """Refuse what a terminal would act on or hide: control characters, changes of direction."""
-    if not text.isprintable():
+    if not is_shown(text):
         raise ValueError("want printable characters on one line")
     return text
 

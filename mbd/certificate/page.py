@@ -33,6 +33,8 @@ class Finding:
     standing: Standing
     reason: str = ""
     """Why it is not valid, as the verifier words it; quotes the file."""
+    failed: tuple[str, ...] = ()
+    """Every check that failed, in plain words; may quote the file."""
     levels: tuple[str, ...] = ()
     """Levels of verification that were reached."""
     checkpoint: str | None = None

@@ -19,6 +19,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _PLAIN = re.compile(r"[A-Za-z0-9,: ]+", re.ASCII)
 _QUOTED = re.compile(r"`([^`<>]+)`")
 """Names of commands, as the registries write them."""
+_OPTION = re.compile(r"(?<!\S)--[a-z-]+")
+"""Options of a command: a browser would break a line inside one."""
 _LAYOUT = {
     "removed": "pair",
     "in-time": "pair",
@@ -27,6 +29,7 @@ _LAYOUT = {
     "stays": "columns",
     "not-covered": "columns",
     "word": "columns",
+    "here": "columns",
     "limits": "columns",
 }
 _SIGNS = {"valid": "\u2713", "not-current": "!", "invalid": "\u2715"}
@@ -119,8 +122,12 @@ def _listing(listing: Listing) -> str:
 
 def _point(point: Point) -> str:
     lead = f"<b><bdi>{_shown(point.lead)}</bdi>:</b> " if point.lead else ""
-    command = f"<pre><code>{_shown(point.command)}</code></pre>" if point.command else ""
+    command = f"<pre><code>{_command(point.command)}</code></pre>" if point.command else ""
     return f"<li>{lead}<bdi>{_shown(point.text)}</bdi>{command}</li>"
+
+
+def _command(text: str) -> str:
+    return _OPTION.sub(r'<span class="option">\g<0></span>', _shown(text))
 
 
 def _paragraphs(texts: Iterable[str]) -> str:

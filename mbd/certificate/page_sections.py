@@ -45,12 +45,13 @@ def make_page(predicate: Predicate, finding: Finding, receipt: Receipt | None = 
     """
     sections = [
         _removed(predicate, receipt),
-        _in_time(predicate),
+        _in_time(predicate, finding),
         _numbers(predicate, finding),
         _how_to_check(predicate, finding),
         _places(predicate),
         *([_erased(receipt)] if receipt is not None else []),
         _stays(predicate),
+        _here(finding),
         _not_covered(predicate),
         _word(predicate),
         _no_check(finding),
@@ -97,7 +98,8 @@ def _removed(predicate: Predicate, receipt: Receipt | None) -> Section:
     )
 
 
-def _in_time(predicate: Predicate) -> Section:
+def _in_time(predicate: Predicate, finding: Finding) -> Section:
+    """The days are the issuer's word; on a page that is not valid they do not stand out."""
     request = predicate.request
     days = {
         "Asked on": request.received_on,
@@ -106,7 +108,7 @@ def _in_time(predicate: Predicate) -> Section:
     }
     facts = [Fact(name, long_date(date.fromisoformat(day))) for name, day in days.items()]
     _, sentence = punctuality(request)
-    facts.append(Fact("Result", sentence, strong=True))
+    facts.append(Fact("Result", sentence, strong=finding.standing == "valid"))
     return Section(id="in-time", title="Was it in time?", facts=tuple(facts))
 
 
@@ -146,8 +148,9 @@ def _stays(predicate: Predicate) -> Section:
         id="stays",
         title="What stays",
         paragraphs=(
-            "Everything else that this person gave stays: other channels, labels, and what was "
-            "learned from them.",
+            f"This certificate is about {channels(predicate.deletion.modalities)} alone. It says "
+            "nothing about what else this person gave: by this request it stays, another one may "
+            "have removed it.",
         ),
         listings=(Listing(tuple(points), "Erasing does not reach:"),),
     )
@@ -180,11 +183,15 @@ def _how_to_check(predicate: Predicate, finding: Finding) -> Section:
     points = (
         Point(f"Get the file itself, {file}, and the program mbd. Nothing needs the network."),
         Point(
-            "Get the issuer's keys, and compare them over a second channel, such as a call to a "
-            "number that you knew before.",
+            "Get the issuer's keys: keys.json is what `mbd key export --json` prints there. "
+            "Compare them over a second channel, such as a call to a number that you knew before.",
             command="mbd trust add keys.json",
         ),
-        Point("Check the file. The last line says VALID, INVALID or UNDECIDED.", command=verify),
+        Point(
+            "Check the file. The last line says VALID, INVALID or UNDECIDED; with VALID, it says "
+            "NOT CURRENT too if the key was distrusted later.",
+            command=verify,
+        ),
         Point(
             "With the person's receipt: is it about them, and what was erased?",
             command=f"{verify} --receipt receipt.json",
@@ -209,16 +216,24 @@ def _how_to_check(predicate: Predicate, finding: Finding) -> Section:
     )
 
 
-def _no_check(finding: Finding) -> Section:
-    reached = [Fact("Reached", reached_levels(finding.levels))]
+def _here(finding: Finding) -> Section:
+    """What this check found, and what another one could."""
+    facts = [Fact("Reached", reached_levels(finding.levels))]
     if finding.checkpoint:
-        reached.append(Fact("Log", finding.checkpoint))
-    if finding.not_checked:
-        reached.append(Fact("Not checked here", "; ".join(finding.not_checked)))
+        facts.append(Fact("Log", finding.checkpoint))
+    left = (*finding.not_checked, "whether a later certificate replaces this one")
+    listings = [Listing((Point("; ".join(left)),), "Not checked here:")]
+    if finding.failed:
+        listings.insert(0, Listing(tuple(map(Point, finding.failed)), "Checks that failed:"))
+    return Section(
+        id="here", title="What was checked here", facts=tuple(facts), listings=tuple(listings)
+    )
+
+
+def _no_check(finding: Finding) -> Section:
     return Section(
         id="limits",
         title="What no check can show",
-        facts=tuple(reached),
         listings=(Listing(tuple(map(Point, finding.limits))),),
     )
 

@@ -27,7 +27,7 @@ h1 { margin: .12em 0 .2em; font-size: 2.1em; line-height: 1.15; letter-spacing: 
 .undecided .verdict, .unchecked .verdict { border: 5px dashed var(--ink); }
 .pair { display: grid; grid-template-columns: 3fr 2fr; gap: 0 2.2em; }
 .columns { columns: 2; column-gap: 2.2em; margin-top: 1em; }
-.columns section { margin-top: 0; margin-bottom: 1em; }
+.columns section { margin-top: 0; margin-bottom: 1em; break-inside: avoid; }
 section { margin-top: 1em; }
 h2 { margin: 0 0 .35em; padding-top: .4em; border-top: 1.5px solid var(--ink); font-size: 1.08em;
   line-height: 1.3; break-after: avoid; }
@@ -47,7 +47,7 @@ pre { margin: .1em 0 .2em; white-space: pre-wrap; }
 #numbers dl { display: flex; flex-wrap: wrap; gap: 0 2.5em; }
 #numbers dl div { display: flex; }
 #check dl div { grid-template-columns: 11em minmax(0, 1fr); }
-#limits dl div { grid-template-columns: 6.2em minmax(0, 1fr); }
+.option { white-space: nowrap; }
 @media screen and (max-width: 42rem) {
   main { padding: 1rem; }
   .pair, .columns { display: block; columns: auto; }
@@ -55,7 +55,7 @@ pre { margin: .1em 0 .2em; white-space: pre-wrap; }
 }
 @page { margin: 12mm 16mm 13mm; font: 8pt var(--sans); }
 @media print {
-  body { font-size: 9.5pt; line-height: 1.36; }
+  body { font-size: 9.4pt; line-height: 1.33; }
   main { max-width: none; padding: 0; }
   .columns { break-before: page; margin-top: 0; }
 }

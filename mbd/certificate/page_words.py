@@ -26,12 +26,13 @@ VERDICTS: dict[Standing, tuple[str, str]] = {
     ),
     "not-current": (
         "VALID, BUT NOT CURRENT",
-        "The signature holds, but the key that made it was distrusted later. Ask the issuer for a "
-        "new certificate before you rely on this one.",
+        "The signature holds, and was logged while its key was trusted; later that key was "
+        "distrusted. Ask the issuer why, and what this means for you.",
     ),
     "invalid": (
         "INVALID",
-        "This file failed a check. Do not rely on anything below, and ask the issuer why.",
+        "This file failed a check. Do not rely on anything below; ask the issuer for the file "
+        "again, and why if it fails again.",
     ),
     "undecided": (
         "UNDECIDED",
@@ -111,10 +112,10 @@ def punctuality(request: Request) -> tuple[bool, str]:
     due, completed = date.fromisoformat(request.due_by), date.fromisoformat(request.completed_on)
     days = (due - completed).days
     if days < 0:
-        return False, f"LATE: completed {_days(-days)} after it was due."
+        return False, f"LATE by the issuer's dates: completed {_days(-days)} after it was due."
     if days == 0:
-        return True, "IN TIME: completed on the last day."
-    return True, f"IN TIME: completed {_days(days)} before it was due."
+        return True, "IN TIME by the issuer's dates: completed on the last day."
+    return True, f"IN TIME by the issuer's dates: completed {_days(days)} before it was due."
 
 
 def what_changed(predicate: Predicate) -> str:
@@ -130,7 +131,10 @@ def what_changed(predicate: Predicate) -> str:
         return start + "This request replaced all of them."
     left = "the other one" if rest == 1 else f"the other {rest}"
     names = _named(guarantee.selected_heads)
-    return start + f"This request replaced {selected} ({names}) and left {left} alone."
+    return start + (
+        f"This request replaced {selected} ({names}). It did not replace {left}; another request "
+        "may have."
+    )
 
 
 def meaning(predicate: Predicate) -> tuple[str, ...]:

@@ -6,13 +6,13 @@ Each rule raises a DataError with a stable code; nothing is returned.
 from __future__ import annotations
 
 import re
-import unicodedata
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from mbd.canonical.numbers import from_decimal
 from mbd.canonical.ulid import ulid_time
+from mbd.certificate.characters import as_read, is_shown
 from mbd.certificate.claims import REGISTRY, claims_for
 from mbd.certificate.fields import parse_time
 from mbd.certificate.memory import once
@@ -44,8 +44,16 @@ YEARS = ("2020", "2200")
 _ONE_MOMENT = timedelta(minutes=1)
 """How far the time inside a certificate's id may be from `issuedAt`: they are made together."""
 
-_PROMISES = re.compile(r"certif(?:y|ie)|guarant|\bproof|\bprove", re.IGNORECASE)
-_WHERE = re.compile(r"(?<![\w])(/|~/|[A-Za-z]:\\|\\\\)\w|\w+://", re.IGNORECASE)
+# Without \w, \b and look-behind, which differ between languages or are missing in some.
+_LETTER = r"[^\x00-/:-@\[-^`{-\x7f]"
+"""What may begin a name: letters, digits and `_` of ASCII, and everything beyond ASCII."""
+_BEFORE = "(^|[\\x00-/:-@\\[-^`{-\\x7f\u00a1-\u00bf\u2010-\u205e\u3001-\u303f])"
+"""What may stand before a place: nothing, a sign of ASCII, or quotation marks and dashes."""
+_WHERE = re.compile(rf"{_BEFORE}(/|[A-Za-z]:\\|\\\\){_LETTER}|{_LETTER}://")
+_PROMISES = re.compile(
+    r"[Cc][Ee][Rr][Tt][Ii][Ff]([Yy]|[Ii][Ee])|[Gg][Uu][Aa][Rr][Aa][Nn][Tt]"
+    r"|(^|[^A-Za-z0-9_])[Pp][Rr][Oo]([Oo][Ff]|[Vv][Ee])"
+)
 
 
 def _few_heads(guarantee: Guarantee, *_: Any) -> bool:
@@ -99,9 +107,9 @@ def check_class(predicate: Predicate) -> None:
 
 def check_basis(basis: str) -> None:
     """The one sentence of a certificate that its issuer words: short, plain, without places."""
-    if not 0 < len(basis) <= 2000 or not basis.isprintable():
+    if not 0 < len(basis) <= 2000 or not is_shown(basis):
         raise DataError("basis: want one line of text", code="class.basis", field="basis")
-    if _WHERE.search(_as_read(basis)):
+    if _WHERE.search(as_read(basis)):
         raise DataError(
             f"basis: a path or address in {basis[:60]!r}", code="class.private", field="basis"
         )
@@ -287,16 +295,10 @@ def _empirical(predicate: Predicate) -> None:
         raise DataError("empirical names no theorem and no parameters", code="class.empirical")
     if not guarantee.selected_heads:
         raise DataError("empirical is about heads, and none is selected", code="class.empirical")
-    if _PROMISES.search(_as_read(predicate.request.basis)):
+    if _PROMISES.search(as_read(predicate.request.basis)):
         raise DataError(
             f"empirical may not say {predicate.request.basis[:60]!r}", code="class.empirical"
         )
-
-
-def _as_read(text: str) -> str:
-    """Wide, mathematical and accented letters as the plain ones that people read them as."""
-    letters = unicodedata.normalize("NFKD", text)
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def _stated(guarantee: Guarantee) -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ import click
 
 from mbd.cli.context import open_here
 from mbd.cli.output import emit, json_option, note, progress
+from mbd.errors import UsageError
 
 if TYPE_CHECKING:
     from mbd.workflows.backup import Backup
@@ -18,9 +19,17 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: mbd backup /backups/2026-01-31")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--with-keys", is_flag=True, help="Copy keys/ too; then keep DIR as safe as keys.")
+@click.option(
+    "--for-auditor",
+    is_flag=True,
+    help="Copy only what `mbd verify --reproduce` needs: no keys, secrets, receipts or requests. "
+    "It holds everybody's retained data, and cannot be restored.",
+)
 @json_option
 @click.pass_context
-def backup(ctx: click.Context, directory: Path, with_keys: bool, as_json: bool) -> None:
+def backup(
+    ctx: click.Context, directory: Path, with_keys: bool, for_auditor: bool, as_json: bool
+) -> None:
     """Copy the workspace to the new folder DIR, with the digest of every file.
 
     Receipts and staging are never copied. Interrupted requests are finished first, and nobody
@@ -29,6 +38,9 @@ def backup(ctx: click.Context, directory: Path, with_keys: bool, as_json: bool) 
     from mbd.workflows.backup import make_backup
     from mbd.workflows.opening import open_session
 
+    if for_auditor:
+        _copy_for_auditor(ctx, directory, with_keys, as_json)
+        return
     with (
         open_session(open_here(ctx), write=True, note=note) as session,
         progress("copying") as report,
@@ -40,6 +52,29 @@ def backup(ctx: click.Context, directory: Path, with_keys: bool, as_json: bool) 
         f"Backup {directory.resolve()}\n"
         f"  {len(made.files)} files, {made.size_bytes} bytes, {keys}\n"
         f"  ledger of {made.ledger_size} entries, root {made.ledger_root[:16]}…"
+    )
+    emit("backup", payload, as_json, text)
+
+
+def _copy_for_auditor(ctx: click.Context, directory: Path, with_keys: bool, as_json: bool) -> None:
+    from mbd.workflows.auditor_copy import make_auditor_copy
+    from mbd.workflows.opening import open_session
+
+    if with_keys:
+        raise UsageError("an auditor gets no keys", field="--with-keys")
+    with (
+        open_session(open_here(ctx), write=True, note=note) as session,
+        progress("copying") as report,
+    ):
+        made = make_auditor_copy(session, directory, progress=report)
+    payload = {"copy": str(made.folder), "files": made.files, "bytes": made.size_bytes}
+    text = (
+        f"Copy for an auditor {made.folder}\n"
+        f"  {made.files} files, {made.size_bytes} bytes; no keys, secrets, receipts or requests\n"
+        "It holds everybody's retained data, with their names as the data set has them: hand it\n"
+        "over as carefully as the data itself, and have it deleted after the audit.\n"
+        f"Check with: mbd verify CERT.json --reproduce {made.folder} --escrow FILE\n"
+        "where FILE is the output of `mbd certificate escrow CERT.json`"
     )
     emit("backup", payload, as_json, text)
 
@@ -79,7 +114,6 @@ def restore(
     is taken, unless this machine knows that the log went on: then the newest ledger.db is
     needed (exit code 5).
     """
-    from mbd.errors import UsageError
     from mbd.workflows.backup import open_backup
     from mbd.workflows.restore import restore_anew, restore_into
     from mbd.workspace.layout import SETTINGS_FILE, open_workspace

@@ -17,9 +17,10 @@ from mbd.workspace.files import refuse_existing, write_new
 _HELP = """The salts that open a certificate's data and state, for an auditor.
 
 CERTIFICATE is an id or a bundle of this workspace. With the escrow and a copy of the retained
-data the auditor runs `mbd verify cert.json --reproduce COPY --escrow FILE`, and learns neither
-whose data was removed nor what it was. Whoever holds it can test guesses of the whole data set
-and nothing else: hand it to the auditor only.
+data the auditor runs `mbd verify cert.json --reproduce COPY --escrow FILE`. The escrow says
+neither whose data was removed nor what it was; but that copy holds everybody's data, and in it
+somebody who lacks the channel can be picked out. Whoever has the escrow alone can test guesses of
+the whole data set and nothing else: hand it to the auditor only.
 """
 
 

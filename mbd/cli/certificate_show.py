@@ -24,8 +24,9 @@ from mbd.cli.trust_source import TrustSource, find_trust
 from mbd.errors import DataError, UsageError
 from mbd.signing.public import ed25519_key
 from mbd.verify import Report, TrustPolicy, verify_bundle
+from mbd.verify.mistaken import at_fault, respelled
 from mbd.verify.reading import read_regular
-from mbd.verify.report import LIMITS, Level
+from mbd.verify.report import LIMITS, CheckResult, Level
 from mbd.workspace.files import refuse_existing, write_new
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ _HELP = """A certificate in plain words: for the person who asked, their lawyer,
 Says first whether FILE was verified, with the trust file that `mbd verify` would take; then what
 was removed, whether it was in time, what the numbers mean, what stays, and how to check. Shows
 an invalid file too, and says so: exit code 0 means that it could be shown, 1 that it could not be
-read. `mbd verify` is the command whose exit code is the verdict.
+read, or that the receipt is not that of FILE. `mbd verify` is the command whose exit code is the
+verdict.
 
 --html writes one file without scripts that needs no network; print it from a browser. A file that
 exists is never replaced. - is standard output.
@@ -76,10 +78,11 @@ def show(
     policy = source.load()
     data = read_regular(file, MAX_BUNDLE_BYTES)
     opening = read_regular(receipt, MAX_RECEIPT_BYTES) if receipt else None
-    bundle = parse_bundle(data)
+    bundle = _bundle(file, data)
     predicate = bundle.statement().predicate
-    opened = _receipt(opening, predicate)
+    opened = _receipt(receipt, opening, predicate)
     report = verify_bundle(data, policy, receipt=opening)
+    _refuse_alien(receipt, report)
     source.tell()
     finding = _finding(report, bundle, policy, source)
     page = make_page(predicate, finding, opened if _passed(report, "SUBJECT") else None)
@@ -92,20 +95,56 @@ def show(
         click.echo(f"{page.verdict}: {printable(str(html))}")
 
 
-def _receipt(opening: bytes | None, predicate: Predicate) -> Receipt | None:
+def _bundle(file: Path, data: bytes) -> Bundle:
+    """The certificate.
+
+    Raises:
+        DataError: It is none; says what the file is instead, if that can be told.
+    """
+    try:
+        return parse_bundle(data)
+    except DataError as error:
+        words = at_fault(data, error.message, "bundle")
+        if error.code == "bundle.canonical":
+            words = error.message + respelled(data)
+        raise DataError(f"{file}: {words}", code=error.code, field="FILE") from error
+
+
+def _receipt(path: Path | None, opening: bytes | None, predicate: Predicate) -> Receipt | None:
     """The receipt, if one was given.
 
     Raises:
         DataError: It is none, or that of another certificate.
     """
-    receipt = parse_receipt(opening) if opening is not None else None
-    if receipt is not None and receipt.certificate_id != predicate.certificate_id:
-        raise DataError(
-            f"this receipt is for the certificate {receipt.certificate_id}",
-            code="receipt.other",
-            field="--receipt",
+    if path is None or opening is None:
+        return None
+    try:
+        receipt = parse_receipt(opening)
+    except DataError as error:
+        words = at_fault(opening, error.message, "receipt")
+        raise _alien(f"{path}: no receipt: {words}", error.code) from error
+    if receipt.certificate_id != predicate.certificate_id:
+        raise _alien(
+            f"{path}: this receipt is for the certificate {receipt.certificate_id}",
+            "receipt.other",
         )
     return receipt
+
+
+def _refuse_alien(path: Path | None, report: Report) -> None:
+    """A receipt that does not open a certificate says nothing against the certificate.
+
+    Raises:
+        DataError: Nothing failed but the receipt.
+    """
+    failed = _failed(report)
+    if failed and all(one.level == "SUBJECT" for one in failed):
+        raise _alien(f"{path}: {failed[0].text}", failed[0].code)
+
+
+def _alien(message: str, code: str) -> DataError:
+    hint = "ask for the receipt again; without --receipt the certificate alone is shown"
+    return DataError(message, code=code, field="--receipt", hint=hint)
 
 
 def _finding(
@@ -116,6 +155,7 @@ def _finding(
     return Finding(
         standing=_standing(report, policy),
         reason=_reason(report) if policy or report.first_failed else "",
+        failed=tuple(f"{one.text} ({one.code})" for one in _failed(report)),
         levels=tuple((report.level_reached or "").split("+")),
         checkpoint=report.checkpoint,
         not_checked=tuple(one.name for one in report.checks if one.result == "skipped"),
@@ -124,6 +164,12 @@ def _finding(
         keys=tuple(_keys(bundle, policy)),
         checked_on=datetime.now(UTC).date(),
     )
+
+
+def _failed(report: Report) -> list[CheckResult]:
+    """The checks that failed, first the one that the verdict names."""
+    failed = [one for one in report.checks if one.result == "fail"]
+    return sorted(failed, key=lambda one: one is not report.first_failed)
 
 
 def _standing(report: Report, policy: TrustPolicy | None) -> Standing:

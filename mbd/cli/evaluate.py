@@ -74,7 +74,8 @@ def evaluate(
     html: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the model while channels are missing, on rows that it did not learn from.
+    """Measure the model while channels are missing, on rows that it did not learn from
+    (unless --split train asks how well it fits those).
 
     \b
     subsets     every non-empty subset of channels
@@ -86,7 +87,8 @@ def evaluate(
 
     What is missing follows from the seed, the record, the channel and the rate alone. Beside
     each number stands the constant predictor (mean or majority of the training labels).
-    Revoked channels are not used, and nothing in the workspace changes.
+    Revoked channels are not used, and nothing in the workspace changes. The noise of released
+    heads moves the figures a little from one release to the next.
     """
     from mbd.workflows.evaluate import Question, evaluate_model
     from mbd.workspace.files import refuse_existing
@@ -105,21 +107,27 @@ def evaluate(
         found = evaluate_model(session, question, progress=report)
     if html is not None:
         _write(found, html)
+    if found.warning is not None:
+        note(found.warning)
     emit("eval", {"protocol": protocol, **found.to_json()}, as_json, _text(found))
 
 
 def _write(found: Evaluation, html: Path) -> None:
+    from datetime import UTC, datetime
+
     from mbd.evaluation.page import page
     from mbd.workspace.files import write_new
 
-    write_new(html, page(found).encode("utf-8"), field="--html")
+    write_new(html, page(found, datetime.now(UTC).date()).encode("utf-8"), field="--html")
     note(f"Report  {html}")
 
 
 def _text(found: Evaluation) -> str:
     parts = [_table(found, name) for name in found.protocols]
     parts += [f"{name}: {found.skipped[name]}" for name in PROTOCOLS if name in found.skipped]
-    return "\n\n".join([*parts, f"(in brackets: {found.baseline})"])
+    return "\n\n".join(
+        [*parts, *([found.left_out] if found.left_out else []), f"(in brackets: {found.baseline})"]
+    )
 
 
 def _table(found: Evaluation, protocol: str) -> str:

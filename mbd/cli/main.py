@@ -109,9 +109,9 @@ def invoke(arguments: list[str]) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
-        return 1
+        return _lost_code(arguments)
     except OSError as error:
-        return _output_lost(error)
+        return _output_lost(error, _lost_code(arguments))
     return code
 
 
@@ -159,11 +159,16 @@ def _defect(command: str, error: Exception, as_json: bool) -> int:
     return fail(command, defect, as_json, exit_code=70)
 
 
-def _output_lost(error: OSError) -> int:
+def _lost_code(arguments: list[str]) -> int:
+    """For a result that reached nobody: 1, which of `verify` alone would be a verdict."""
+    return 70 if _command_named(arguments) == "verify" else 1
+
+
+def _output_lost(error: OSError, exit_code: int) -> int:
     """The disk took no more, so the result reached nobody: say so on the channel that is left."""
     _silence_stdout()
     lost = StorageError(f"{error.strerror or error}: the result could not be written")
-    return fail("mbd", lost, as_json=False)
+    return fail("mbd", lost, as_json=False, exit_code=exit_code)
 
 
 def _silence_stdout() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mbd.canonical.text import printable
 from mbd.certificate.receipt import (
     MAX_RECEIPT_BYTES,
     Receipt,
@@ -32,7 +33,7 @@ def receipt() -> None:
 def show(file: Path, as_json: bool) -> None:
     """What a receipt holds, in plain words."""
     payload = _payload(read_receipt(file))
-    emit("receipt show", payload, as_json, _text(payload))
+    emit("receipt show", payload, as_json, _text(payload, file))
 
 
 @receipt.command(epilog="Example: mbd receipt item r.json --record a1 --modality audio --out one")
@@ -95,18 +96,41 @@ def _payload(receipt: Receipt) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _items(listed: int, erased: int) -> str:
+    if listed == erased:
+        return f"{erased} erased item{'s' * (erased != 1)}"
+    return f"{listed} of {erased} erased items"
+
+
+def _joined(names: list[str]) -> str:
+    """Like 'a, b and c'."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
 def _fingerprints(group: TraceGroup) -> int:
     return len(group.entries) // _ENTRY_CHARACTERS
 
 
-def _text(payload: dict[str, Any]) -> str:
+_OPENED = {
+    "datasetBefore": "all data before the request",
+    "datasetAfter": "all data after it",
+    "stateAfter": "the state that the model was solved from",
+    "deletedSet": "the list of what was erased",
+}
+"""What each commitment of a certificate stands for, in plain words."""
+
+
+def _text(payload: dict[str, Any], file: Path) -> str:
     rows = [(one["record"], one["modality"], one["steps"]) for one in payload["items"]]
     lines = [
         f"{payload['kind'].capitalize()} of certificate {payload['certificateId']}, "
         f"about {payload['subject']}: {', '.join(payload['modalities'])}.",
-        f"It opens the commitments to {', '.join(payload['opens'])}.",
-        f"Of {payload['deletedItems']} erased items it proves {len(rows)}:",
+        "The certificate holds sealed digests, which tell nobody anything. This file unseals "
+        f"{_joined([_OPENED[one] for one in payload['opens']])}.",
+        f"It lists {_items(len(rows), payload['deletedItems'])}, with proofs:",
         table(("record", "modality", "steps"), rows),
+        "Nothing was compared with the certificate yet. Compare: mbd verify "
+        f"{payload['certificateId']}.json --receipt {printable(str(file))} --trust trust.toml",
     ]
     if payload["fingerprints"] is not None:
         lines += [

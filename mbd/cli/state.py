@@ -47,6 +47,7 @@ def check(ctx: click.Context, receipt_file: Path | None, train_again: bool, as_j
     wrong size, a head computed from something else.
     """
     from mbd.certificate.receipt import parse_receipt
+    from mbd.workflows.cross_check import granted_again
     from mbd.workflows.state_check import check_state
 
     receipt = None if receipt_file is None else parse_receipt(receipt_file.read_bytes())
@@ -54,6 +55,7 @@ def check(ctx: click.Context, receipt_file: Path | None, train_again: bool, as_j
     with session_here(ctx, write=True) as session, progress("rebuilding") as report:
         found = check_state(session, progress=report, receipt=receipt)
         trained = _train_again(session, report) if train_again else ()
+        again = () if receipt is None else granted_again(session, receipt)
     ok, findings = found.ok and not trained, (*found.findings, *trained)
     payload = {
         "digest": found.digest,
@@ -66,6 +68,7 @@ def check(ctx: click.Context, receipt_file: Path | None, train_again: bool, as_j
         ],
         "findings": list(findings),
         "receipt": None if receipt is None else receipt.certificate_id,
+        "grantedAgain": list(again),
     }
     rows = [(head.head, head.rows, head.state, head.release) for head in found.heads]
     lines = [
@@ -74,7 +77,7 @@ def check(ctx: click.Context, receipt_file: Path | None, train_again: bool, as_j
         f"from scratch  {found.from_scratch}",
         *found.others,
         *trained,
-        *([_receipt_line(receipt)] if receipt is not None and ok else []),
+        *([_receipt_line(receipt, again)] if receipt is not None and ok else []),
         *(["trained again: the same policy, core, rows and state"] if train_again and ok else []),
         "Equal: the model is what the retained data says."
         if ok
@@ -84,11 +87,19 @@ def check(ctx: click.Context, receipt_file: Path | None, train_again: bool, as_j
     ctx.exit(0 if ok else 1)
 
 
-def _receipt_line(receipt: Receipt) -> str:
-    names = ", ".join(receipt.modalities)
+def _receipt_line(receipt: Receipt, again: tuple[str, ...]) -> str:
+    """Of each channel of the receipt, which of the two ways it is well."""
+    said = []
+    for names, what in (
+        ([one for one in receipt.modalities if one not in again], "switched off"),
+        (list(again), "in use for what came later: consent was granted again since"),
+    ):
+        if names:
+            verb = "is" if len(names) == 1 else "are"
+            said.append(f"{', '.join(names)} of {printable(receipt.subject)} {verb} {what}")
     return (
-        f"Receipt {receipt.certificate_id}: {names} of {printable(receipt.subject)} is switched "
-        "off, or was granted again since; nothing that was erased is in records or rows."
+        f"Receipt {receipt.certificate_id}: {'; '.join(said)}; "
+        "nothing that was erased is in records or rows."
     )
 
 

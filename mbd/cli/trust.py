@@ -31,6 +31,10 @@ TRUST = click.option(
 )
 
 
+_LEAST_DIGITS = 8
+"""Of a key id, so that nobody takes one key for another by a glance."""
+
+
 @click.group()
 def trust() -> None:
     """Whom to believe: a trust file of one's own, with keys that were compared.
@@ -108,8 +112,17 @@ def show(key_id: str, trust: Path | None, as_json: bool) -> None:
     listed = _payload(path, load_trust(path))["keys"]
     wanted = "".join(key_id.split()).lower()
     found = [one for one in listed if one["keyId"].startswith(wanted)]
-    if len(found) != 1 or len(wanted) < 8:
-        raise NotFoundError(f"{path} names no such key, or more than one", field="KEYID")
+    if len(wanted) < _LEAST_DIGITS:
+        raise UsageError(
+            f"{key_id!r} is too short: want {_LEAST_DIGITS} digits of a key id, or more",
+            field="KEYID",
+            hint="`mbd trust list` shows them",
+        )
+    if len(found) != 1:
+        why = f"{len(found)} keys that begin with" if found else "no key that begins with"
+        raise NotFoundError(
+            f"{path} names {why} {key_id!r}", field="KEYID", hint="`mbd trust list` shows them"
+        )
     lines = [f"{name:15} {value}" for name, value in found[0].items()]
     emit("trust show", found[0], as_json, "\n".join(map(printable, lines)))
 

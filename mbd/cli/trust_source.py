@@ -33,7 +33,10 @@ class TrustSource:
     def tell(self) -> None:
         """Say whom the verdict believes; a file that nobody named may be the forger's."""
         if self.path is None:
-            note("trust: no trust file was named or found")
+            note(
+                "trust: no trust file was named or found; make one: mbd trust add keys.json, with "
+                "what the operator's `mbd key export` printed"
+            )
             return
         shown = printable(str(self.path))
         if self.own:

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from mbd.canonical.text import printable
+from mbd.certificate.escrow import MAX_ESCROW_BYTES
 from mbd.certificate.receipt import MAX_RECEIPT_BYTES
 from mbd.cli.output import emit, json_option, note, progress
 from mbd.cli.trust_source import TrustSource, find_trust
-from mbd.cli.verify_run import Judged, Remembered, Run
+from mbd.cli.verify_run import STDIN, Judged, Remembered, Run
 from mbd.errors import UsageError
 from mbd.ledger.note import MAX_NOTE_BYTES
 from mbd.verify import LEVELS, TrustPolicy, worst
@@ -25,9 +26,9 @@ from mbd.verify.summary import summary, summary_of_many
 
 _HELP = """Check deletion certificates, offline.
 
-FILE is a bundle, or a pattern such as 'certs/*.json'. Trust comes from --trust, MBD_TRUST,
-./trust.toml, or the workspace's trust.toml, in this order; the file used is named on
-standard error. Never believe one that came with the certificate.
+FILE is a bundle, a pattern such as 'certs/*.json', or - for standard input. Trust comes from
+--trust, MBD_TRUST, ./trust.toml, or the workspace's trust.toml, in this order; the file used is
+named on standard error. Never believe one that came with the certificate.
 
 \b
 Levels; each includes the ones above it
@@ -36,12 +37,14 @@ Levels; each includes the ones above it
   CONSISTENT  that log only grew since your last visit (--consistency, where it has another size)
   WITNESSED   enough of the witnesses in your trust file saw the same log
 and beside them, each where its input is given
-  ARTIFACTS   the model's files are the certificate's (--model)
+  ARTIFACTS   the model's files are the certificate's (--model: the release that it is about,
+              from a copy kept then unless it is the latest)
   SUBJECT     the receipt opens the certificate (--receipt)
   REPRODUCED  the retained data gives the model again (--reproduce)
 
 What is given is required: a receipt that opens nothing leaves nothing valid. Of several files, a
-receipt or an escrow is held against the one that it names.
+receipt or an escrow is held against the one that it names, and a model against those about it.
+What is not of its kind, such as a receipt that is none, says nothing against a certificate: 3.
 
 After a success the checkpoint is remembered, outside any workspace (--memory, --no-memory).
 
@@ -49,10 +52,10 @@ After a success the checkpoint is remembered, outside any workspace (--memory, -
 Exit codes
    0  valid at the checkpoint shown (whether superseded later is not checked)
    1  invalid or malformed
-   2  wrong usage: no such file, a bad trust file
+   2  wrong usage: no such file (the others are judged first), a bad trust file
    3  undecidable: no trust file, unknown key, version or theorem, required level not evaluable
    9  valid, but the key was distrusted later
-  70  internal error
+  70  internal error, or the result could not be written: no verdict
 Several files: the worst, in the order 70, 1, 3, 9, 0. They get a line each, and a full report
 only where not valid (`mbd -v verify` for all). --codes lists what a check can say.
 """
@@ -124,8 +127,10 @@ def verify(
         raise UsageError("name at least one FILE", field="FILE", hint="see `mbd verify --help`")
     if no_memory and memory is not None:
         raise UsageError("--memory and --no-memory contradict each other", field="--memory")
+    if memory is not None and memory.is_dir():
+        raise UsageError(f"{memory}: a folder; name a file in it", field="--memory")
     level = next((name for name in LEVELS if require and name == require.upper()), None)
-    paths = _expand(files)
+    paths, absent = _expand(files)
     source = find_trust(ctx, trust)
     policy = source.load()
     opening = read_regular(receipt, MAX_RECEIPT_BYTES) if receipt else None
@@ -141,13 +146,29 @@ def verify(
         Remembered.open(None if no_memory else memory or _default_memory(policy)),
     )
     found = run.judge(paths)
+    unread = [*absent, *run.unread]
+    if not found:
+        raise UsageError("; ".join(unread), field="FILE", code="verify.no_file")
     source.tell()
     run.memory.save()
     verbose = bool(ctx.obj and ctx.obj.get("verbose"))
     exit_code = worst([one.exit_code for one in found])
-    payload = _payload(found, exit_code, source) if as_json else {}
-    emit("verify", payload, as_json, "" if as_json else _text(found, verbose))
-    ctx.exit(exit_code)
+    payload = _payload(found, exit_code, source, unread) if as_json else {}
+    emit(
+        "verify", payload, as_json, "" if as_json else _text(found, verbose, _added(source, unread))
+    )
+    for one in unread:
+        click.echo(f"mbd: FILE: {printable(one)}", err=True)
+    ctx.exit(UsageError.exit_code if unread else exit_code)
+
+
+def _added(source: TrustSource, unread: Sequence[str]) -> str:
+    """What the last line says besides: whom nobody chose to believe, and what is missing."""
+    words = f"; {len(unread)} not read, see standard error" if unread else ""
+    if source.path is not None and not source.named:
+        here = "" if source.path.is_absolute() else "./"
+        words += f"; by {here}{printable(str(source.path))}, which nobody named"
+    return words
 
 
 def _default_memory(policy: TrustPolicy | None) -> Path | None:
@@ -171,33 +192,36 @@ def _reproducer(
         return None
     from mbd.workflows.reproduce import make_reproducer
 
-    opening = read_regular(escrow, MAX_RECEIPT_BYTES) if escrow else None
+    opening = read_regular(escrow, MAX_ESCROW_BYTES) if escrow else None
     return make_reproducer(folder, receipt=receipt, escrow=opening, progress=progress)
 
 
-def _expand(patterns: tuple[str, ...]) -> list[Path]:
-    """Files and patterns to files, in order, each once."""
+def _expand(patterns: tuple[str, ...]) -> tuple[list[Path], list[str]]:
+    """Files and patterns to files, in order, each once; and what stands for no file."""
     paths: dict[Path, None] = {}
+    absent = []
     for pattern in patterns:
         path = Path(pattern)
-        found = [path] if path.exists() else [Path(p) for p in sorted(glob.glob(pattern))]
+        known = path == STDIN or path.exists()
+        found = [path] if known else [Path(p) for p in sorted(glob.glob(pattern))]
         files = [one for one in found if one == path or not one.is_dir()]
         if not files:
-            raise UsageError(f"{pattern}: no such file", field="FILE", code="verify.no_file")
+            absent.append(f"{pattern}: no such file")
         paths.update(dict.fromkeys(files))
-    return list(paths)
+    return list(paths), absent
 
 
-def _text(found: Sequence[Judged], verbose: bool) -> str:
+def _text(found: Sequence[Judged], verbose: bool, added: str) -> str:
     """A full report of the one file, or of those not valid and then a line for each."""
     many = len(found) > 1
+    last = "" if many else added
     blocks = [
-        f"{_title(one.name)}\n{summary(one.report)}"
+        f"{_title(one.name)}\n{summary(one.report, last)}"
         for one in found
         if one.report is not None and (verbose or not many or one.exit_code != 0)
     ]
     if many or found[0].report is None:
-        blocks.append(summary_of_many([(_title(one.name), one.report) for one in found]))
+        blocks.append(summary_of_many([(_title(one.name), one.report) for one in found], added))
     return "\n\n".join(blocks)
 
 
@@ -206,14 +230,19 @@ def _title(name: str) -> str:
     return name if " " not in name else f'"{name}"'
 
 
-def _payload(found: Sequence[Judged], exit_code: int, source: TrustSource) -> dict[str, Any]:
+def _payload(
+    found: Sequence[Judged], exit_code: int, source: TrustSource, unread: Sequence[str]
+) -> dict[str, Any]:
     """The worst report's fields on top; with several files, all of them under `files`."""
     reports = [one.to_json() for one in found]
     document = {
         **next(one for one in reports if one["exitCode"] == exit_code),
         "trust": printable(str(source.path)) if source.path else None,
         "ownTrust": source.own,
+        "trustNamed": source.named,
     }
+    if unread:
+        document |= {"exitCode": UsageError.exit_code, "unread": [printable(one) for one in unread]}
     return document | ({"files": reports} if len(reports) > 1 else {})
 
 

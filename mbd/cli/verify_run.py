@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mbd.canonical.digest import sha256_hex
 from mbd.canonical.text import printable
 from mbd.certificate.bundle import MAX_BUNDLE_BYTES
 from mbd.cli.output import note
@@ -84,6 +86,20 @@ class Remembered:
             note(f"the checkpoint is not remembered: {printable(error.message)}")
 
 
+STDIN = Path("-")
+
+
+def read_bundle(path: Path) -> bytes:
+    """The content of a file, or of standard input, cut after what a bundle may have.
+
+    Raises:
+        UsageError: It cannot be read, or is no regular file.
+    """
+    if path == STDIN:
+        return sys.stdin.buffer.read(MAX_BUNDLE_BYTES + 1)
+    return read_regular(path, MAX_BUNDLE_BYTES)
+
+
 @dataclass(frozen=True)
 class Run:
     """What all files of one command line are judged with."""
@@ -91,17 +107,31 @@ class Run:
     policy: TrustPolicy | None
     inputs: dict[str, Any]
     memory: Remembered
+    unread: list[str] = field(default_factory=list)
+    """What could not be read, and why; it stops none of the others."""
 
     def judge(self, paths: Sequence[Path]) -> list[Judged]:
-        """Every file; a defect in one loses none of the others."""
-        found = [self._one(path) for path in paths]
+        """Every file, the same bytes once; a defect in one loses none of the others."""
+        first: dict[str, Path] = {}
+        found = []
+        for path in paths:
+            try:
+                data = read_bundle(path)
+            except UsageError as error:
+                self.unread.append(error.message)
+                continue
+            same = first.setdefault(sha256_hex(data), path)
+            if same is path:
+                found.append(self._one(path, data))
+            else:
+                note(f"{printable(str(path))} is {printable(str(same))} again: counted once")
         reports = iter(settle([one.report for one in found if one.report is not None]))
         return [
             Judged(one.name, next(reports) if one.report else None, one.defect) for one in found
         ]
 
-    def _one(self, path: Path) -> Judged:
-        name, data = printable(str(path)), read_regular(path, MAX_BUNDLE_BYTES)
+    def _one(self, path: Path, data: bytes) -> Judged:
+        name = printable(str(path))
         try:
             report = verify_bundle(data, self.policy, recalled=self.memory.given, **self.inputs)
         except UsageError:

@@ -50,13 +50,15 @@ FAMILIES = {
     )
 }
 _BY_RANGE = {(-3.0, 3.0): "mosi", (-1.0, 1.0): "sims"}
+_RANGES = {name: bounds for bounds, name in _BY_RANGE.items()}
 
 
 def family_of(task: Task, name: str = "auto") -> Family:
     """The metrics of a task: those asked for by name, or those of its label range.
 
     Raises:
-        UsageError: Metrics of scores were asked for classes, or the other way round.
+        UsageError: Metrics of scores were asked for classes, or the other way round, or those of
+            another label range: their thresholds would mean nothing.
     """
     if name == "auto":
         if task.kind == "classification":
@@ -64,7 +66,23 @@ def family_of(task: Task, name: str = "auto") -> Family:
         return FAMILIES[_BY_RANGE.get(task.label_range or (0.0, 0.0), "regression")]
     if (name == "classes") != (task.kind == "classification"):
         raise UsageError(f"the labels are not of the kind of {name!r}", field="--metrics")
+    if name in _RANGES and not _fits(task, _RANGES[name]):
+        low, high = task.label_range or (0.0, 0.0)
+        wanted = "[{:g}, {:g}]".format(*_RANGES[name])
+        raise UsageError(
+            f"the metrics of {name!r} are for labels in {wanted}, these are in [{low:g}, {high:g}]",
+            field="--metrics",
+            hint="`auto` takes those of the label range, `regression` needs none",
+        )
     return FAMILIES[name]
+
+
+def _fits(task: Task, wanted: tuple[float, float]) -> bool:
+    """Whether labels are in this range, and their range is not another family's own."""
+    if task.label_range is None or task.label_range == wanted:
+        return True
+    low, high = task.label_range
+    return task.label_range not in _BY_RANGE and wanted[0] <= low and high <= wanted[1]
 
 
 def score(

@@ -40,6 +40,36 @@ class Evaluation:
     """Only beside the protocol of subsets."""
     gradients: Gradients | None = None
     """The same."""
+    left_out_records: int = 0
+    """Of the records, those of people who revoked a channel."""
+    left_out_subjects: int = 0
+    """How many people that are."""
+
+    @property
+    def warning(self) -> str | None:
+        """Why the figures are no measure of the model, if they are none."""
+        if self.split != "train":
+            return None
+        return (
+            "heads learned from rows of this split: the figures say how well they fit, not how "
+            "good the model is"
+        )
+
+    @property
+    def left_out(self) -> str | None:
+        """What revocations took out of the records, if anything."""
+        if not self.left_out_records:
+            return None
+        return (
+            f"left out: revoked channels of {self.left_out_records} records of "
+            f"{self.left_out_subjects} people; records of which nothing is left are erased and "
+            "cannot be counted"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Both, for whoever reads the figures."""
+        return tuple(one for one in (self.warning, self.left_out) if one is not None)
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -68,6 +98,8 @@ class Evaluation:
             "frames": self.fill,
             "records": self.records,
             "subjects": self.subjects,
+            "leftOut": {"records": self.left_out_records, "subjects": self.left_out_subjects},
+            "notes": list(self.notes),
             "constant": self.baseline,
             "maskDigests": {name: self.mask_digest(name) for name in self.protocols},
             "skipped": self.skipped,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from html import escape
 
+from mbd import __version__
 from mbd.evaluation import wording
 from mbd.evaluation.intervals import REPLICATES
 from mbd.evaluation.metrics import LOWER_IS_BETTER
@@ -20,12 +22,17 @@ Column = tuple[str, str, Callable[[EvaluationRow], str]]
 """Heading, attribute of its cells, and their content as HTML."""
 
 
-def page(found: Evaluation) -> str:
-    """The whole document: HTML without a script, a font or a picture from elsewhere."""
+def page(found: Evaluation, day: date | None = None) -> str:
+    """The whole document: HTML without a script, a font or a picture from elsewhere.
+
+    Args:
+        found: What to show.
+        day: When it was measured.
+    """
     title = f"Evaluation of {found.dataset}"
     sections = [_protocol(found, name) for name in found.protocols]
     rest = (_skipped(found), _contributions(found), _gradients(found), _method(found))
-    body = "\n".join([_head(found), *sections, *filter(None, rest)])
+    body = "\n".join([_head(found, day), *sections, *filter(None, rest)])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -34,8 +41,10 @@ def page(found: Evaluation) -> str:
     )
 
 
-def _head(found: Evaluation) -> str:
+def _head(found: Evaluation, day: date | None) -> str:
     facts = {
+        **({} if day is None else {"Date": day.isoformat()}),
+        "Program": f"mbd {escape(__version__)}",
         "Model": f"<code>{escape(found.model)}</code>",
         "Core": escape(found.core),
         "Channels": escape(", ".join(found.modalities)),
@@ -45,12 +54,13 @@ def _head(found: Evaluation) -> str:
         "Seed of the masks": str(found.seed),
         "A missing frame is": escape(wording.FILLS[found.fill]),
     }
+    notes = "".join(f"<p class=warning>{escape(one)}.</p>\n" for one in found.notes)
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     return (
         f"<header><p class=kind>Evaluation</p><h1>{escape(found.dataset)}</h1>\n"
         "<p class=lead>How good one model is while something is missing or broken. Beside every "
         f"number stands a predictor that looks at nothing and says {escape(found.baseline)}."
-        f"</p>\n<dl>{items}</dl></header>"
+        f"</p>\n{notes}<dl>{items}</dl></header>"
     )
 
 
@@ -59,7 +69,8 @@ def _protocol(found: Evaluation, name: str) -> str:
     draw = _subset_plots if name == "subsets" else _curve_plots
     return _section(
         name,
-        f"<p>{wording.LEADS[name]}</p>\n{draw(found, rows)}\n{_table(found, rows)}\n"
+        wording.LEADS[name],
+        f"{draw(found, rows)}\n{_table(found, rows)}\n"
         f"<p class=digest>Masks <code>{found.mask_digest(name)}</code></p>",
     )
 
@@ -94,7 +105,7 @@ def _curve_plots(found: Evaluation, rows: Sequence[EvaluationRow]) -> str:
             title = f"{_name(metric)} against {label}"
             figures.append(_measured(curves(shown, title=title, x_label=label), metric))
         heading = f"<h3>{escape(group.capitalize())}</h3>" if group else ""
-        parts.append(heading + key(shown) + _grid(figures))
+        parts.append(f"<div class=top>{heading}{key(shown)}</div>{_grid(figures)}")
     return "\n".join(parts)
 
 
@@ -174,7 +185,7 @@ def _cell(row: EvaluationRow, name: str, leading: bool, constant: bool) -> str:
 
 def _skipped(found: Evaluation) -> str:
     return "\n".join(
-        f"<section><h2>{wording.TITLES[name]}</h2>\n<p class=note>Not measured: "
+        f"<section class=top><h2>{wording.TITLES[name]}</h2>\n<p class=note>Not measured: "
         f"{escape(reason)}.</p></section>"
         for name, reason in found.skipped.items()
     )
@@ -195,7 +206,7 @@ def _contributions(found: Evaluation) -> str:
         for one in found.contributions[:_PLOTTED]
     ]
     said = wording.SHAPLEY.format(n=found.contributions[0].n)
-    return _section("contributions", f"<p>{said}</p>\n{_grid(figures)}")
+    return _section("contributions", said, _grid(figures))
 
 
 def _gradients(found: Evaluation) -> str:
@@ -207,11 +218,13 @@ def _gradients(found: Evaluation) -> str:
     drawn = bars(shown, title="Gradient norms by encoder", colour=COLOURS[3])
     caption = f"Norm <span>relative to the largest, {scale:.2e}</span>"
     said = wording.GRADIENTS.format(n=found.gradients.n, imbalance=found.gradients.imbalance)
-    return _section("gradients", f"<p>{said}</p>\n{_grid([_figure(caption, drawn)])}")
+    return _section("gradients", said, _grid([_figure(caption, drawn)]))
 
 
-def _section(name: str, content: str) -> str:
-    return f'<section id="{name}"><h2>{wording.TITLES[name]}</h2>\n{content}</section>'
+def _section(name: str, lead: str, content: str) -> str:
+    """A heading that stays with its first paragraph on paper, and the rest."""
+    top = f"<div class=top><h2>{wording.TITLES[name]}</h2>\n<p>{lead}</p></div>"
+    return f'<section id="{name}">{top}\n{content}</section>'
 
 
 def _method(found: Evaluation) -> str:
@@ -221,8 +234,8 @@ def _method(found: Evaluation) -> str:
         wording.INTERVALS.format(count=REPLICATES),
         wording.TABLES,
     ]
-    paragraphs = "\n".join(f"<p>{one}</p>" for one in said)
-    return _section("method", paragraphs)
+    paragraphs = "\n".join(f"<p>{one}</p>" for one in said[1:])
+    return _section("method", said[0], paragraphs)
 
 
 def _measured(drawn: str, metric: str) -> str:

@@ -13,7 +13,9 @@ h2 { margin: 0 0 .35rem; padding-top: .9rem; border-top: 2px solid var(--ink);
   font-size: 1.32rem; line-height: 1.25; break-after: avoid; }
 h3 { margin: 1.1rem 0 .2rem; font-size: 1.02rem; break-after: avoid; }
 p { margin: 0 0 .6rem; max-width: 46rem; }
-h2 + p { break-after: avoid; }
+.top { break-inside: avoid; break-after: avoid; }
+section.top { break-after: auto; }
+.warning { padding: .5rem .8rem; border-left: 4px solid var(--ink); font-weight: 600; }
 .kind { margin: 0; color: var(--faint); font-size: .9rem; }
 .lead { color: var(--soft); font-size: 1.06rem; }
 section { margin-top: 2.4rem; }
@@ -60,6 +62,7 @@ th:last-child { padding-left: .5em; }
 @media print {
   html { font-size: 9.4pt; }
   main { max-width: none; padding: 0; }
+  p { orphans: 3; widows: 3; }
   section { margin-top: 1.3rem; }
   table { font-size: 7.6pt; }
   svg, svg * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

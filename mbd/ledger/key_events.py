@@ -94,7 +94,13 @@ class KeyHistory:
         """
         wanted = "".join(reference.split()).lower()
         found = [one for name, one in self.records.items() if name.startswith(wanted)]
-        if len(wanted) < 8 or len(found) != 1:
+        if len(wanted) < 8:
+            raise NotFoundError(
+                f"{reference!r} is too short: want 8 digits of a key id, or more",
+                code="key.not_found",
+                hint="`mbd key list` shows them",
+            )
+        if len(found) != 1:
             raise NotFoundError(
                 f"the ledger knows no key {reference!r}"
                 if len(found) < 2

@@ -7,6 +7,7 @@ are held against what is claimed about them: constants, noise, channels.
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,10 +19,16 @@ from mbd.certificate.statement import Parameters, Predicate
 from mbd.errors import NotFoundError
 from mbd.values import COHORTS, parse_availability
 from mbd.verify.case import Case, CheckFailed, Undecided
+from mbd.verify.core_file import CONFIG_FILE as CORE_CONFIG
+from mbd.verify.core_file import WEIGHTS_FILE as CORE_WEIGHTS
+from mbd.verify.core_file import core_digest
 from mbd.verify.head_file import read_head
 from mbd.verify.model_policy import MAX_POLICY_BYTES, Constants, ModelPolicy, parse_policy
 from mbd.verify.reading import read_regular
 from mbd.workspace.files import storage_errors
+
+CORE_FILES = frozenset({CORE_WEIGHTS, CORE_CONFIG})
+"""Files that a model has if it has a core."""
 
 
 def artifacts(case: Case) -> str:
@@ -30,12 +37,14 @@ def artifacts(case: Case) -> str:
     if case.model_dir is None:
         raise Undecided("no model was given", code="model.missing")
     stated = {file.path: file.sha256 for file in predicate.deletion.model_after.files}
+    _check_folder(case.model_dir, stated)
     _check_files(case.model_dir, stated)
     check_model(case.statement)
     check_heads(predicate)
     with storage_errors(case.model_dir):
         policy = parse_policy(read_regular(case.model_dir / POLICY_FILE, MAX_POLICY_BYTES))
         check_policy(predicate, policy)
+        check_core(policy, set(stated), case.model_dir)
         check_noise(predicate, policy, case.model_dir)
     return f"{len(stated)} files; constants and noise are those of the claim"
 
@@ -64,6 +73,27 @@ def check_policy(predicate: Predicate, policy: ModelPolicy) -> None:
     _check_provenance(policy, revoked)
     if is_retrained(guarantee) and not policy.recipe:
         raise CheckFailed("the policy holds no recipe to train again by", code="policy.recipe")
+
+
+def check_core(policy: ModelPolicy, files: Set[str], folder: Path) -> None:
+    """The core is the one that the policy fixed; without one there are no files of it.
+
+    Raises:
+        CheckFailed: `artifact.core`.
+        DataError: A file holds something else than a core, or something beside it
+            (`artifact.core`).
+    """
+    trained = policy.core == "trained"
+    here = CORE_FILES & files
+    if here != (CORE_FILES if trained else frozenset()):
+        raise CheckFailed(
+            f"the policy's core is {policy.core!r}, its files here: {', '.join(sorted(here)) or 0}",
+            code="artifact.core",
+        )
+    if trained and core_digest(folder) != policy.core_digest:
+        raise CheckFailed("the core is not the one that the policy fixed", code="artifact.core")
+    if not trained and policy.core_digest is not None:
+        raise CheckFailed("the policy has a digest of no core", code="policy.invalid")
 
 
 def check_noise(predicate: Predicate, policy: ModelPolicy, folder: Path) -> None:
@@ -128,15 +158,32 @@ def _check_provenance(policy: ModelPolicy, revoked: set[str]) -> None:
             )
 
 
+def _check_folder(folder: Path, stated: dict[str, str]) -> None:
+    """Return if this is the folder of some model: any other says nothing of the certificate.
+
+    Raises:
+        Undecided: `artifact.not_a_model`.
+    """
+    if os.path.lexists(folder / POLICY_FILE) and any((folder / path).exists() for path in stated):
+        return
+    inside = next(iter(sorted(folder.glob(f"*/{POLICY_FILE}"))), None)
+    hint = f"; perhaps {inside.parent} was meant" if inside else ""
+    raise Undecided(f"--model: no {POLICY_FILE} in {folder}{hint}", code="artifact.not_a_model")
+
+
 def _check_files(folder: Path, stated: dict[str, str]) -> None:
     found = _files(folder)
     for path in sorted(stated.keys() - found):
         raise CheckFailed(f"{path} is missing", code="artifact.missing")
     for path in sorted(found - stated.keys()):
         raise CheckFailed(f"{path} is not in the manifest", code="artifact.extra")
-    for path, digest in stated.items():
-        if _digest(folder / path) != digest:
-            raise CheckFailed(f"{path} has other content", code="artifact.changed")
+    changed = [path for path, digest in stated.items() if _digest(folder / path) != digest]
+    if changed:
+        raise CheckFailed(
+            f"{len(changed)} of {len(stated)} files differ, {changed[0]} first; a later release "
+            "differs too, only files kept from then can match",
+            code="artifact.changed",
+        )
 
 
 def _files(folder: Path) -> set[str]:

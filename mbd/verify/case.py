@@ -51,6 +51,8 @@ class Case:
     receipt: bytes | None = None
     reproducer: Callable[[Case], str] | None = None
     """Rebuilds what the certificate commits to from retained data; made by whoever holds it."""
+    model_only: bool = False
+    """Whether it rebuilt the model without knowing whose data should be gone; set by check 21."""
     growth: tuple[bytes, ...] = ()
     """Proofs that the log only grew, as `mbd ledger consistency` prints them."""
     recalled: Recalled | None = None
@@ -61,6 +63,8 @@ class Case:
     found_proof: TlogProof | None = None
     found_checkpoint: Checkpoint | None = None
     found_head: SignedHead | None = None
+    unseen_root: int | None = None
+    """Size of the log at issue, where nothing gave its root away; by check 14."""
     later_heads: tuple[SignedHead, ...] = ()
     """Checkpoints that this one is proved to be part of, itself among them; by check 17."""
     to_remember: SignedHead | None = None

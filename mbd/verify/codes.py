@@ -101,13 +101,13 @@ _FAIL = {
     "ckpt.fork": "the log shows two histories: keep both checkpoints, they are the evidence",
     "ckpt.proof": "a proof that the log only grew does not hold",
     "ckpt.sig": "a proof that the log only grew holds a checkpoint that the log did not sign",
-    "consistency_proof.malformed": "what was given as a proof that the log only grew is not one",
     "witness.sig": "a signature of a trusted witness does not hold",
     # The model's files.
     "artifact.missing": "a file of the model is missing",
     "artifact.extra": "the folder holds a file that the certificate does not list",
     "artifact.changed": "a file of the model has other content than the certificate says",
     "artifact.head": "a file is not that part of the model which it should be",
+    "artifact.core": "the model's core is not the one its policy fixed, or its files hold more",
     "artifact.noise": "a part of the model carries other noise than the certificate says",
     "policy.heads": "the model's policy names other parts than the certificate",
     "policy.parameters": "a constant in the certificate is not the one that the policy fixed",
@@ -118,7 +118,6 @@ _FAIL = {
     "policy.invalid": "the model's policy is not one",
     "storage": "a file of the model cannot be read",
     # The receipt.
-    "receipt.schema": "the file given as a receipt does not have the fields of one",
     "receipt.subject": "the receipt is about another person than the certificate",
     "receipt.modalities": "the receipt is about other channels than the certificate",
     "receipt.opening": "the receipt does not open what the certificate commits to",
@@ -128,9 +127,16 @@ _FAIL = {
     "reproduce.forget_set": "what the receipt lists as erased is still there",
     "reproduce.rows": "the model learned from rows that no stored record stands behind",
     "reproduce.head": "a part of the model is not what the retained data gives",
+    "reproduce.noise": "the noise of the model was not drawn afresh: parts of it repeat each other",
     "reproduce.model": "the model in the workspace is another one, and nothing logged says why",
     "reproduce.state": "the retained data is not what the certificate commits to, and nothing "
     "logged says why",
+    "reproduce.policy": "the log does not announce the model's policy where the certificate says",
+    "reproduce.tolerance": "epsilon was computed from a tolerance that this model cannot have met",
+    "reproduce.in_service": "another model than the certificate's is in service, and nothing "
+    "logged says why",
+    "reproduce.before": "with what the receipt lists, the retained records are not the data set of "
+    "before",
     "reproduce.kept_state": "sums were kept that hold something else than the retained data",
 }
 
@@ -145,13 +151,17 @@ _SKIPPED = {
     "ckpt.no_memory": "nothing was remembered from an earlier visit",
     "ckpt.no_proof": "the log was seen at another size: give the output of `mbd ledger "
     "consistency` with --consistency",
+    "consistency_proof.malformed": "what was given as a proof that the log only grew is not one",
     "memory.damaged": "what is remembered of this log cannot be read: restore it, or name another "
     "file with --memory",
     "witness.policy": "the trust file names no witnesses",
     "witness.quorum": "too few of the trusted witnesses signed a checkpoint that covers it",
     "model.missing": "no model was given: give its folder with --model",
+    "artifact.not_a_model": "the folder given as a model is not one: name the one with policy.json",
+    "artifact.other_release": "the model that was given belongs to another certificate of this run",
     "policy.version": "the model's policy is of a version that this program does not know: update",
     "receipt.missing": "no receipt was given: the person holds it; give it with --receipt",
+    "receipt.schema": "the file given as a receipt is not one: ask the person for it again",
     "receipt.other": "the receipt that was given belongs to another certificate",
     "reproduce.missing": "no retained data was given: give a workspace with --reproduce",
     "reproduce.openings": "nothing opens what the certificate commits to: give --receipt or "
@@ -172,6 +182,10 @@ _SKIPPED = {
     "before that",
     "reproduce.consent": "the person's channel is there again, and consents were logged since",
     "reproduce.copies": "values that were erased are stored under another name too",
+    "reproduce.unlisted": "the workspace holds a file or bytes that nothing names: ask what that "
+    "is",
+    "reproduce.other_model": "a model that is not the certificate's is kept beside it: have it "
+    "removed, or explained",
     "reproduce.dataset": "records changed since that the model did not learn from",
     "reproduce.empirical": "the certificate states a measurement, which nothing can reproduce",
     "reproduce.arithmetic": "a part of the model cannot be computed anew on this machine",

@@ -13,10 +13,11 @@ from functools import lru_cache
 from mbd.errors import DataError, IntegrityError, MbdError
 from mbd.ledger.consistency import parse_consistency_proof
 from mbd.ledger.merkle import earlier_root, verify_consistency
-from mbd.ledger.note import Checkpoint, open_checkpoint
+from mbd.ledger.note import Checkpoint, open_checkpoint, parse_checkpoint, parse_note
 from mbd.ledger.tlog_proof import TlogProof
 from mbd.verify.case import Case, CheckFailed, SignedHead, Undecided
 from mbd.verify.logged import trusted_log
+from mbd.verify.mistaken import at_fault
 from mbd.verify.trust import TrustedLog
 
 
@@ -55,7 +56,7 @@ def consistency(case: Case) -> str:
     history = _history(case.proof, shown, before, growth)
     case.later_heads = history.from_there_on(shown)
     if before is None:
-        raise _nothing_to_compare_with(case, damage)
+        raise _nothing_to_compare_with(case, damage, history, growth)
     sizes = [head.checkpoint.size for head in (before, shown)]
     common = [head for head in history.from_there_on(before) if head in case.later_heads]
     if not common:
@@ -64,14 +65,30 @@ def consistency(case: Case) -> str:
     return f"size {sizes[1]} now, size {sizes[0]} before"
 
 
-def _nothing_to_compare_with(case: Case, damage: str | None) -> Undecided:
-    """Why there is no earlier head; on the first visit, there will be one for the next."""
+def _nothing_to_compare_with(
+    case: Case, damage: str | None, history: History, growth: Sequence[Growth]
+) -> Undecided:
+    """Why there is no earlier head; on the first visit, there will be one for the next.
+
+    A proof that was given has to start or end at the checkpoint shown: any other could not even
+    be looked at.
+    """
     if damage is not None:
         return Undecided(damage, code="memory.damaged")
     if case.recalled is None:
         return Undecided("nothing was remembered", code="ckpt.no_memory")
+    size = case.signed_head.checkpoint.size
+    idle = [one for one in growth if size not in (one.old_size, one.newer.checkpoint.size)]
+    if growth and len(idle) == len(growth):
+        return Undecided(
+            f"no proof starts or ends at size {size}, only {_spans(growth)}", code="ckpt.no_proof"
+        )
     case.to_remember = _newest(case.later_heads)
-    return Undecided("no checkpoint of this log is remembered", code="ckpt.first")
+    if not growth:
+        return Undecided("no checkpoint of this log is remembered", code="ckpt.first")
+    held = ", ".join(f"from size {old} to {new}" for old, new in history.steps)
+    words = f"the log grew {held}" if held else "the proof starts at a size that nobody saw"
+    return Undecided(f"a first visit; {words}", code="ckpt.first")
 
 
 def _remembered(case: Case, log: TrustedLog) -> tuple[SignedHead | None, str | None]:
@@ -89,14 +106,16 @@ def _read_growth(text: bytes, log: TrustedLog) -> Growth:
     """A proof from a file; only the signature under its checkpoint is checked.
 
     Raises:
-        DataError: It is not a proof.
         CheckFailed: The trusted log's signature does not hold.
-        Undecided: Another log's.
+        Undecided: It is not a proof, or another log's.
     """
     try:
         proof = parse_consistency_proof(text.decode())
+        parse_checkpoint(parse_note(proof.checkpoint).text)
     except UnicodeDecodeError as error:
-        raise DataError("not UTF-8", code="consistency_proof.malformed") from error
+        raise _no_proof(text, "not UTF-8") from error
+    except (DataError, IntegrityError) as error:
+        raise _no_proof(text, error.message) from error
     try:
         newer = _open(proof.checkpoint.encode(), log)
     except IntegrityError as error:
@@ -108,7 +127,13 @@ def _read_growth(text: bytes, log: TrustedLog) -> Growth:
     return Growth(proof.old_size, proof.hashes, newer)
 
 
-@lru_cache(maxsize=64)
+def _no_proof(text: bytes, message: str) -> Undecided:
+    """What was given is something else, which says nothing against the log."""
+    words = at_fault(text, message, "growth")
+    return Undecided(f"--consistency: {words}", code="consistency_proof.malformed")
+
+
+@lru_cache(maxsize=8)  # notes of up to 1 MB
 def _open(note: bytes, log: TrustedLog) -> SignedHead:
     """A signed checkpoint; the same ones come back for each file of a run."""
     return SignedHead(open_checkpoint(note, log.key, log.origin), note.decode())
@@ -173,5 +198,14 @@ def _newest(heads: Sequence[SignedHead]) -> SignedHead:
 
 
 def _what_is_missing(sizes: Sequence[int], growth: Sequence[Growth]) -> str:
-    given = ", ".join(f"{one.old_size} to {one.newer.checkpoint.size}" for one in growth)
-    return f"no proof from size {min(sizes)} to {max(sizes)}" + (f", only {given}" if given else "")
+    """The gap, and the command that closes it, for the operator of the log."""
+    old, new = min(sizes), max(sizes)
+    given = f", only {_spans(growth)}" if growth else ""
+    return (
+        f"no proof from size {old} to {new}{given}; ask the operator for: "
+        f"mbd ledger consistency {old} {new}"
+    )
+
+
+def _spans(growth: Sequence[Growth]) -> str:
+    return ", ".join(f"{one.old_size} to {one.newer.checkpoint.size}" for one in growth)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from mbd.canonical.tree import empty_root
 from mbd.certificate.receipt import Receipt, open_commitments, parse_receipt
-from mbd.errors import IntegrityError
+from mbd.errors import DataError, IntegrityError
 from mbd.ledger.merkle import verify_inclusion
 from mbd.verify.case import Case, CheckFailed, Undecided
+from mbd.verify.mistaken import at_fault
 
 
 def subject(case: Case) -> str:
     """20. The receipt opens the commitments, and its items were in the deleted set."""
     if case.receipt is None:
         raise Undecided("no receipt was given", code="receipt.missing")
-    receipt = parse_receipt(case.receipt)
+    receipt = read_receipt(case.receipt)
     predicate = case.statement.predicate
     if receipt.certificate_id != predicate.certificate_id:
         raise Undecided(f"it is for {receipt.certificate_id}", code="receipt.other")
@@ -25,6 +26,19 @@ def subject(case: Case) -> str:
     check_items(receipt)
     shown = f"{len(receipt.items)} erased item{'s' * (len(receipt.items) != 1)} proved"
     return f"about {receipt.subject}; {shown}" + ("" if receipt.whole else " (an excerpt)")
+
+
+def read_receipt(data: bytes) -> Receipt:
+    """A receipt as received.
+
+    Raises:
+        Undecided: It is none, which says nothing against the certificate (`receipt.schema`).
+    """
+    try:
+        return parse_receipt(data)
+    except DataError as error:
+        words = at_fault(data, error.message, "receipt")
+        raise Undecided(f"--receipt: {words}", code="receipt.schema") from error
 
 
 def check_items(receipt: Receipt) -> None:

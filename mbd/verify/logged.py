@@ -82,9 +82,12 @@ def ledger_reference(case: Case) -> str:
             f"issued at size {stated.size}, but logged as entry {proof.index}", code="ledger.size"
         )
     root = earlier_root(proof.index, case.checkpoint.size, proof.hashes, stated.size)
-    if root is not None and root.hex() != stated.root:
+    if root is None:
+        case.unseen_root = stated.size
+        return f"its root at size {stated.size} was not compared, the proof does not show it"
+    if root.hex() != stated.root:
         raise CheckFailed(f"another root at size {stated.size}", code="ledger.root")
-    return ""
+    return f"its root at size {stated.size} is the one it names"
 
 
 def time_window(case: Case) -> str:

@@ -1,17 +1,18 @@
 """The policy inside a released model, as far as a certificate can be held against it.
 
-Only the fields named here are read; the ledger binds the bytes of all of it.
+The ledger binds the bytes of all of it. Its form is closed: a member that the format does not know,
+or another way of writing the same, would be a place to keep something in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from mbd.canonical.json import MAX_MARKS, loads_strict
+from mbd.canonical.json import MAX_MARKS, dumps, loads_strict
 from mbd.errors import DataError
 from mbd.verify.case import CheckFailed, Undecided
 
@@ -20,20 +21,49 @@ _MANY_ERRORS = 1000
 _FAMILY = "urn:mbd:policy:"
 _SCHEMA = _FAMILY + "v1"
 
+NetworkSetting = Literal[
+    "hidden",
+    "property_width",
+    "activations",
+    "dropout",
+    "epochs",
+    "patience",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "keep",
+    "reconstruction",
+    "properties",
+    "consistency",
+]
+HeadSetting = Literal["width", "frequency_std", "planned_rows", "noise", "strong_convexity"]
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Names = Annotated[tuple[str, ...], Field(strict=False), FailFast()]
+Numbers = Annotated[tuple[Finite, ...], Field(strict=False), FailFast()]
+Range = Annotated[tuple[Finite, Finite], Field(strict=False)]
 
 
 class _Part(BaseModel):
-    """Strict in what it reads, silent about the rest."""
+    """Strict, and closed."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class _Camel(_Part):
+    """The same for a part whose members are written in camel case."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
 
 
 class Scale(_Part):
     """Units of a head; only lambda concerns a certificate."""
 
+    feature_bits: Count = 0
+    target_bits: Count = 0
     strong_convexity: Positive
 
 
@@ -48,24 +78,57 @@ class Constants(_Part):
     grid: Positive
 
 
-class PolicyHead(_Part):
+class Features(_Part):
+    """How the rows of a head are made."""
+
+    inputs: Size
+    width: Size
+    frequency_std: Positive
+    clip: Positive
+    amplitude: Size
+    linear_shift: Count
+    seed: str
+
+
+class PolicyHead(_Camel):
     """One head of the policy."""
 
     constants: Constants
+    feature_map: Features | None = None
 
 
-class PolicyModality(_Part):
+class PolicyModality(_Camel):
     """One input channel, and what it was computed from."""
 
-    model_config = ConfigDict(strict=True, frozen=True, alias_generator=to_camel)
     name: str
+    width: Size = 1
+    max_length: Size = 1
+    range: Range | None = None
     derived_from: Names
 
 
-class PolicyDataset(_Part):
+class PolicyTask(_Camel):
+    """What the labels are."""
+
+    kind: str
+    label_range: Range | None
+    classes: Names
+
+
+class PolicyCohort(_Part):
+    """Who belongs to a cohort: these, or a share of all."""
+
+    subjects: Names = ()
+    fraction: Finite | None = None
+    seed: int | None = None
+
+
+class PolicyDataset(_Camel):
     """The channels of the data set, and those that its labels were made from."""
 
-    model_config = ConfigDict(strict=True, frozen=True, alias_generator=to_camel)
+    name: str = ""
+    task: PolicyTask | None = None
+    cohorts: dict[Literal["foundation", "calibration"], PolicyCohort] = {}
     label_derived_from: Names
     modalities: Annotated[tuple[PolicyModality, ...], Field(strict=False), FailFast()]
 
@@ -79,14 +142,52 @@ class Block(_Part):
     modalities: Names
 
 
-class ModelPolicy(_Part):
-    """The policy of a model."""
+class Moments(_Part):
+    """Mean and standard deviation of each feature."""
 
+    mean: Numbers
+    std: Numbers
+
+
+class PolicyScaler(_Part):
+    """How the features of a channel are standardised."""
+
+    steps: Moments
+    pooled: Moments | None
+    weights: Numbers
+
+
+class PolicyRecipe(_Part):
+    """How to train again; a setting that is not named has its default."""
+
+    core: str
+    seed: int
+    device: str
+    network: dict[NetworkSetting, Finite]
+    heads: dict[HeadSetting, Finite | Literal["auto"]]
+    epsilon: Positive
+    delta: Positive
+
+
+class ModelPolicy(_Camel):
+    """The policy of a model. What does not concern a certificate may be missing here."""
+
+    schema_: Annotated[Literal["urn:mbd:policy:v1"], Field(alias="schema")]
+    training_id: str = ""
     dataset: PolicyDataset
+    core: Literal["trained", "none"] = "none"
+    core_digest: str | None = None
+    """Names the core; null without one."""
+    seed: int = 0
+    scaler: dict[str, PolicyScaler] = {}
+    base: Numbers = ()
     heads: dict[str, PolicyHead]
     provenance: Annotated[tuple[Block, ...], Field(strict=False), FailFast()]
-    recipe: dict[str, Any] | None = None
-    """How to train again, if it says."""
+    planned_rows: Size = 1
+    default_epsilon: Positive = 1
+    default_delta: Positive = 1
+    recipe: PolicyRecipe | None = None
+    """How to train again; policies of an earlier version do not say."""
 
     def cascade(self, modalities: Iterable[str]) -> frozenset[str]:
         """These modalities with everything that was computed from them."""
@@ -120,7 +221,10 @@ def parse_policy(content: bytes) -> ModelPolicy:
             raise Undecided(f"a policy of schema {schema[:60]!r}", code="policy.version")
         if schema != _SCHEMA:
             raise CheckFailed("policy: not a policy of a model", code="policy.invalid")
-        return ModelPolicy.model_validate(found)
+        policy = ModelPolicy.model_validate(found)
+        if dumps(found) != content:
+            raise CheckFailed("policy: not written canonically", code="policy.invalid")
+        return policy
     except DataError as error:
         raise CheckFailed(f"policy: {error.message}", code="policy.invalid") from error
     except ValidationError as error:

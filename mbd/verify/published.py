@@ -13,7 +13,17 @@ from typing import Any, get_args
 
 from mbd.canonical.json import MAX_INTEGER, MAX_MARKS
 from mbd.canonical.numbers import to_decimal
-from mbd.certificate import bundle, claims, envelope, receipt, rules, scope, statement, theorems
+from mbd.certificate import (
+    bundle,
+    characters,
+    claims,
+    envelope,
+    receipt,
+    rules,
+    scope,
+    statement,
+    theorems,
+)
 from mbd.certificate.schema import TIME, schemas
 from mbd.errors import DataError
 from mbd.ledger import entry, note, tlog_proof
@@ -116,6 +126,8 @@ def _rules() -> dict[str, Any]:
             "exact": rules._WHERE.pattern,
             "empirical": f"{rules._WHERE.pattern}|{rules._PROMISES.pattern}",
         },
+        "readAs": characters.readings(),
+        "textRefuses": [list(points) for points in characters.REFUSED],
         "tlogProof": _TLOG_PROOF,
     }
 

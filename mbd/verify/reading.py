@@ -21,8 +21,8 @@ def read_regular(path: Path, limit: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as stream:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise UsageError(f"{path}: not a regular file", field=str(path))
+                raise UsageError(f"{path}: not a regular file")
             return stream.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"{path}: {reason}", field=str(path)) from error
+        raise UsageError(f"{path}: {reason}") from error

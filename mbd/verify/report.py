@@ -28,6 +28,26 @@ INTERNAL = 70
 WORST_FIRST = (INTERNAL, 1, 3, 9, 0)
 """Which exit code speaks for several files."""
 
+ALTERED = "sig.invalid"
+"""The code that speaks first: whatever else fails in altered bytes, the signer did not say it."""
+
+INPUT_AT_FAULT = {
+    "ckpt.proof": "the proof of --consistency does not hold for these checkpoints",
+    "ckpt.sig": "the checkpoint in the proof of --consistency is not the log's",
+    "artifact.missing": "the folder is not the model of this certificate",
+    "artifact.extra": "the folder is not the model of this certificate",
+    "artifact.changed": "the folder is not the model of this certificate",
+    "receipt.subject": "the receipt and the certificate do not belong together",
+    "receipt.modalities": "the receipt and the certificate do not belong together",
+    "receipt.opening": "the receipt and the certificate do not belong together",
+    "receipt.items": "the receipt and the certificate do not belong together",
+    "receipt.item": "the receipt and the certificate do not belong together",
+}
+"""What may be wrong with what was given beside a certificate, which alone is not at fault then."""
+
+OTHER_FILES = ("artifact.missing", "artifact.extra", "artifact.changed")
+"""Codes of a folder that holds other files than the certificate lists."""
+
 NOTHING_REMEMBERED = ("ckpt.first", "ckpt.no_memory")
 """Codes of a check 17 that has nothing to compare with."""
 
@@ -90,18 +110,31 @@ class Report:
     """Levels for which something was given: what is given has to hold."""
     remember: str | None = None
     """The signed checkpoint to remember, should the exit code be 0."""
+    unseen_root: int | None = None
+    """Size of the log at issue, where nothing gave its root away to compare with."""
+    model_only: bool = False
+    """Whether the model was rebuilt, and nobody could say whose data should be gone."""
 
     @cached_property
     def level_reached(self) -> str | None:
         """The highest base level with no check left open, and each extra level, joined by +."""
         reached: list[str] = []
         for level in BASE_LEVELS:
-            if not self._holds(level):
+            if not self.holds(level):
                 break
             reached = [level]
         if not reached:
             return None
-        return "+".join(reached + [level for level in EXTRA_LEVELS if self._holds(level)])
+        extra = [level for level in EXTRA_LEVELS if self.holds(level)]
+        own = [f"{one}(model)" if one == "REPRODUCED" and self.model_only else one for one in extra]
+        return "+".join(reached + own)
+
+    @property
+    def reproduced(self) -> str | None:
+        """What of it was rebuilt: the model, or that and whose data is gone; None if nothing."""
+        if not self.holds("REPRODUCED"):
+            return None
+        return "model" if self.model_only else "model and subject"
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -115,7 +148,7 @@ class Report:
     @property
     def missing(self) -> tuple[Level, ...]:
         """Levels that have to hold and were not reached."""
-        return tuple(level for level in self._needed() if not self._holds(level))
+        return tuple(level for level in self._needed() if not self.holds(level))
 
     @property
     def exit_code(self) -> int:
@@ -124,14 +157,33 @@ class Report:
 
     @property
     def first_failed(self) -> CheckResult | None:
-        """The first check that failed."""
-        return next((check for check in self.checks if check.result == "fail"), None)
+        """The check that decides: a signature that does not hold, or else the first to fail."""
+        failed = self.failed
+        return next((check for check in failed if check.code == ALTERED), next(iter(failed), None))
+
+    @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """Every check that failed, in order."""
+        return tuple(check for check in self.checks if check.result == "fail")
+
+    @property
+    def input_at_fault(self) -> str | None:
+        """What is wrong with what was given, if nothing else failed; None otherwise."""
+        words = [INPUT_AT_FAULT.get(check.code) for check in self.failed]
+        return words[0] if words and None not in words else None
 
     @property
     def not_checked(self) -> tuple[str, ...]:
         """What was skipped and why, one sentence each, and what no version here can check."""
         skipped = [f"{c.name}: {c.reason}" for c in self.checks if c.result == "skipped"]
-        return (*skipped, "whether a later entry supersedes this certificate")
+        return (*skipped, *self.not_compared, "whether a later entry supersedes this certificate")
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """What a check that passed had no means to look at."""
+        if self.unseen_root is None:
+            return ()
+        return (f"the root at issue (size {self.unseen_root}) was not compared",)
 
     def to_json(self) -> dict[str, Any]:
         """The report as `mbd verify --json` prints it."""
@@ -139,6 +191,7 @@ class Report:
             "verdict": self.verdict,
             "exitCode": self.exit_code,
             "levelReached": self.level_reached,
+            "reproduced": self.reproduced,
             "certificateId": self.certificate_id,
             "checkpoint": self.checkpoint,
             "class": self.guarantee.guarantee_class if self.guarantee else None,
@@ -153,6 +206,17 @@ class Report:
         """Whether what was given for this level names this certificate."""
         own = [check for check in self.checks if check.level == level]
         return all(check.code not in OF_ANOTHER for check in own)
+
+    def of_other_release(self) -> Report:
+        """The same report where another certificate of the run is about the given files."""
+        checks = tuple(
+            replace(one, code="artifact.other_release", result="skipped")
+            if one.code in OTHER_FILES
+            else one
+            for one in self.checks
+        )
+        changed = replace(self, checks=checks)
+        return changed if checks == self.checks else changed.without("ARTIFACTS")
 
     def without(self, level: Level) -> Report:
         """The same report where what was given for this level is another certificate's."""
@@ -171,21 +235,22 @@ class Report:
         extra = tuple(level for level in EXTRA_LEVELS if level in asked)
         return (*BASE_LEVELS[: highest + 1], *extra)
 
-    def _holds(self, level: Level) -> bool:
+    def holds(self, level: Level) -> bool:
         """Whether all of its checks passed; witnesses stand in for a first visit."""
         own = [check for check in self.checks if check.level == level]
         if level == "CONSISTENT" and own and own[0].code in NOTHING_REMEMBERED:
-            return self._holds("WITNESSED")
+            return self.holds("WITNESSED")
         return bool(own) and all(check.result == "pass" for check in own)
 
 
 def settle(reports: Sequence[Report]) -> list[Report]:
-    """Reports of several files that were judged with one receipt or one escrow.
+    """Reports of several files that were judged with one receipt, one escrow or one model.
 
-    It is required of the certificate that it names; if it names one, the others are excused,
-    unless the level was asked for by name.
+    It is required of the certificate that it belongs to; if it belongs to one, the others are
+    excused, unless the level was asked for by name.
     """
-    settled = list(reports)
+    matched = any(report.holds("ARTIFACTS") for report in reports)
+    settled = [report.of_other_release() if matched else report for report in reports]
     for level in ("SUBJECT", "REPRODUCED"):
         own = [report.opens(level) for report in reports]
         if any(own):

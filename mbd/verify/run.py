@@ -106,11 +106,11 @@ def verify_bundle(
         data,
         trust,
         now or datetime.now(UTC),
-        model_dir,
-        receipt,
-        reproducer,
-        tuple(growth),
-        recalled,
+        model_dir=model_dir,
+        receipt=receipt,
+        reproducer=reproducer,
+        growth=tuple(growth),
+        recalled=recalled,
     )
     results = tuple(
         _run(number, name, level, check, case)
@@ -118,6 +118,8 @@ def verify_bundle(
     )
     statement, checkpoint = case.found_statement, case.found_checkpoint
     logged_ = all(one.result == "pass" for one in results if one.level == "LOGGED")
+    if any(one.code == "ckpt.first" for one in results):
+        given["CONSISTENT"] = None  # nobody can be asked for what there cannot be yet
     return Report(
         checks=results,
         required=required,
@@ -128,6 +130,8 @@ def verify_bundle(
         guarantee=statement.predicate.guarantee if statement else None,
         given=tuple(level for level, found in given.items() if found is not None),
         remember=case.to_remember.note if case.to_remember else None,
+        unseen_root=case.unseen_root,
+        model_only=case.model_only,
     )
 
 

@@ -22,7 +22,7 @@ from mbd.certificate.statement import PAYLOAD_TYPE, parse_statement
 from mbd.errors import DataError
 from mbd.signing.public import verify_signature
 from mbd.verify.case import Case, CheckFailed, Undecided
-from mbd.verify.mistaken import recognised
+from mbd.verify.mistaken import recognised, respelled
 
 
 def parse(case: Case) -> str:
@@ -30,7 +30,10 @@ def parse(case: Case) -> str:
     try:
         case.found_bundle = parse_bundle(case.data)
     except DataError as error:
-        kind = recognised(case.data) if error.code in ("bundle.schema", "json.syntax") else None
+        if error.code == "bundle.canonical":
+            raise DataError(error.message + respelled(case.data), code=error.code) from error
+        broad = error.code in ("bundle.schema", "json.syntax")
+        kind = recognised(case.data, "bundle") if broad else None
         if kind is None:
             raise
         raise DataError(f"this is {kind}", code=error.code) from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from mbd.verify.codes import CODES
-from mbd.verify.report import INTERNAL, LEVELS, LIMITS, CheckResult, Report, worst
+from mbd.verify.report import ALTERED, INTERNAL, LEVELS, LIMITS, CheckResult, Report, worst
 from mbd.verify.words import LEVELS_IN_WORDS
 
 _VERDICTS = {
@@ -17,13 +17,18 @@ _VERDICTS = {
 }
 
 
-def summary(report: Report) -> str:
-    """Every check under its level, what was not checked, the limits, and last the verdict."""
+def summary(report: Report, added: str = "") -> str:
+    """Every check under its level, what was not checked, the limits, and last the verdict.
+
+    Args:
+        report: Of one file.
+        added: What the last line has to say besides, such as whom it believes.
+    """
     lines = []
     for level in LEVELS:
         own = [check for check in report.checks if check.level == level]
         lines += [f"{level}, {_outcome(own)}: {LEVELS_IN_WORDS[level]}", *_lines(own)]
-    return "\n".join([*lines, *_notes(_left_out(report)), verdict(report)])
+    return "\n".join([*lines, *_notes(_left_out(report)), verdict(report) + added])
 
 
 def _outcome(checks: Sequence[CheckResult]) -> str:
@@ -47,11 +52,12 @@ def _lines(checks: Sequence[CheckResult]) -> list[str]:
 
 def _left_out(report: Report) -> list[str]:
     """Names of what was skipped, each once; what was not reached has one name."""
-    return [
+    skipped = [
         "what needs a check that did not pass" if check.code == "not_reached" else check.name
         for check in report.checks
         if check.result == "skipped"
     ]
+    return [*skipped, *report.not_compared]
 
 
 def verdict(report: Report) -> str:
@@ -59,15 +65,34 @@ def verdict(report: Report) -> str:
     level = f"level {report.level_reached or 'none'}"
     at = f" at checkpoint {report.checkpoint}" if report.checkpoint else ""
     if report.verdict == "invalid":
-        failed = report.first_failed
-        return f"INVALID: {failed.code if failed else ''}; {level}"
+        return f"INVALID: {_blame(report)}; {level}"
     if report.verdict == "undecided":
-        return f"UNDECIDED: {' and '.join(report.missing)} not reached; {level}"
+        return f"UNDECIDED: {' and '.join(report.missing)} not reached; {level}{_begin(report)}"
     later = ", NOT CURRENT: the key was distrusted later" if not report.current else ""
     return f"VALID{at}{later}; {level}; {_claim(report)}"
 
 
-def summary_of_many(reports: Sequence[tuple[str, Report | None]]) -> str:
+def _blame(report: Report) -> str:
+    """What decides, and whose fault it may be: an issuer never said what was altered."""
+    first, more = report.first_failed, len(report.failed) - 1
+    code = first.code if first is not None else ""
+    words = " (altered since it was signed, or not by this key)" if code == ALTERED else ""
+    if more:
+        words += f" and {more} more failed check{'s' * (more > 1)}"
+    beside = report.input_at_fault
+    if beside is not None:
+        words += f": {beside}; that says nothing against the certificate by itself"
+    return code + words
+
+
+def _begin(report: Report) -> str:
+    """How to come to trust somebody, for whoever trusts nobody yet."""
+    if all(check.code != "trust.missing" for check in report.checks):
+        return ""
+    return "; nobody is trusted yet: make a trust file with `mbd trust add keys.json`"
+
+
+def summary_of_many(reports: Sequence[tuple[str, Report | None]], added: str = "") -> str:
     """A line for each file and one for all of them; None stands for a defect of the verifier."""
     rows = [(*_in_brief(report), name) for name, report in reports]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -77,7 +102,7 @@ def summary_of_many(reports: Sequence[tuple[str, Report | None]]) -> str:
     ]
     good = [report for _, report in reports if report is not None and _is_good(report)]
     left_out = [name for report in good for name in _left_out(report)]
-    return "\n".join([*lines, *_notes(left_out), _verdict_of_many(reports)])
+    return "\n".join([*lines, *_notes(left_out), _verdict_of_many(reports) + added])
 
 
 def _verdict_of_many(reports: Sequence[tuple[str, Report | None]]) -> str:
@@ -93,7 +118,7 @@ def _in_brief(report: Report | None) -> tuple[str, str, str, str]:
     """Verdict, which certificate, how far it got, and what it claims or why not."""
     if report is None:
         return _word(report), "-", "-", "a check broke, which is a defect of this program"
-    claim = next((check.code for check in report.checks if check.result == "fail"), None)
+    claim = report.first_failed.code if report.first_failed else None
     if claim is None and not _is_good(report):
         claim = next((c.code for c in report.checks if c.level in report.missing
                       and c.result == "skipped"), "")  # fmt: skip

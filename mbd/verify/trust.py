@@ -41,6 +41,7 @@ from mbd.errors import MbdError, UsageError
 from mbd.ledger.cosignature import parse_witness_key
 from mbd.ledger.note import VerifierKey, parse_verifier_key
 from mbd.signing.public import PublicKey, ed25519_key, public_key
+from mbd.verify.mistaken import at_fault
 from mbd.verify.reading import read_regular
 
 MAX_TRUST_BYTES = 1 << 17
@@ -139,8 +140,9 @@ class _QuorumForm(Closed):
 
 
 class _LimitsForm(Closed):
-    epsilon: float | int | None = None
-    delta: float | int | None = None
+    epsilon: Any = None
+    """Any kind, so that a number in quotes is told from no number; see `_limit`."""
+    delta: Any = None
 
 
 class _TrustForm(Closed):
@@ -159,10 +161,17 @@ def load_trust(path: Path) -> TrustPolicy:
             id of another key, a low-order key, a limit that is not a number > 0.
     """
     try:
-        return parse_trust(read_regular(path, MAX_TRUST_BYTES))
+        content = read_regular(path, MAX_TRUST_BYTES)
+    except UsageError as error:  # which names the file
+        raise UsageError(f"trust file {error.message}", code="trust.invalid") from error
+    try:
+        return parse_trust(content)
     except MbdError as error:
         raise UsageError(
-            f"trust file {path}: {error.message}", code="trust.invalid", field=error.field
+            f"trust file {path}: {at_fault(content, error.message, 'trust')}",
+            code="trust.invalid",
+            field=error.field,
+            hint=error.hint,
         ) from error
 
 
@@ -293,9 +302,15 @@ def _quorum(form: _TrustForm) -> int:
     return form.witnesses.quorum
 
 
-def _limit(name: str, value: float | int | None) -> float | None:
+def _limit(name: str, value: Any) -> float | None:
     if value is None:
         return None
+    if isinstance(value, str):
+        raise UsageError(
+            f"want a number without quotes, got {value[:40]!r}", field=f"limits.{name}"
+        )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"want a number, got {str(value)[:40]}", field=f"limits.{name}")
     if not 0 < value <= sys.float_info.max:
         raise UsageError(f"want a number > 0, got {value}", field=f"limits.{name}")
     return float(value)

@@ -7,9 +7,10 @@ only when asked for: whoever holds them can sign, and can tell who is in which b
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -103,6 +104,16 @@ def make_backup(
         IntegrityError: A file of the workspace is damaged: the copy would be, too.
         StorageError: The disk refused; nothing is left behind.
     """
+    with new_folder(session, target) as draft:
+        return _fill(session, draft, with_keys, progress)
+
+
+@contextlib.contextmanager
+def new_folder(session: Session, target: Path) -> Iterator[Path]:
+    """A draft to fill with copies of a sound workspace; it becomes `target` whole, or not at all.
+
+    Raises: what `make_backup` says.
+    """
     root, target = session.workspace.root, target.resolve()
     if target.exists():
         raise ConflictError(
@@ -121,14 +132,13 @@ def make_backup(
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(mode=0o700)
-        made = _fill(session, draft, with_keys, progress)
+        yield draft
         with storage_errors(target):
             os.rename(draft, target)
             fsync_directory(target.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return made
 
 
 def open_backup(folder: Path, progress: Progress = lambda done, total: None) -> Backup:
@@ -160,6 +170,13 @@ def copy_durably(source: Path, target: Path) -> None:
     fsync_file(target)
 
 
+def copy_all(sources: Sequence[Path], root: Path, target: Path, progress: Progress) -> None:
+    """Copy files to the same places below `target` as they have below `root`."""
+    for done, source in enumerate(sources):
+        progress(done, len(sources))
+        copy_durably(source, target / source.relative_to(root))
+
+
 def flush_folders(root: Path) -> None:
     """Make every entry of every folder at and below `root` durable."""
     with storage_errors(root):
@@ -171,10 +188,8 @@ def _fill(session: Session, draft: Path, with_keys: bool, progress: Progress) ->
     workspace, head = session.workspace, session.log.latest()
     sources = [workspace.root / name for name in FILES]
     for name in (*FOLDERS, *([KEYS] if with_keys else [])):
-        sources += _files(workspace.root / name)
-    for done, source in enumerate(sources):
-        progress(done, len(sources))
-        copy_durably(source, draft / source.relative_to(workspace.root))
+        sources += files_below(workspace.root / name)
+    copy_all(sources, workspace.root, draft, progress)
     save_ledger(session.database, draft / LEDGER)
     copy_file(workspace.secrets_db, draft / SECRETS)
     made = Backup(
@@ -185,14 +200,14 @@ def _fill(session: Session, draft: Path, with_keys: bool, progress: Progress) ->
         ledger_size=head.size,
         ledger_root=head.root.hex(),
         with_keys=with_keys,
-        files=tuple(_describe(draft, path) for path in _files(draft)),
+        files=tuple(_describe(draft, path) for path in files_below(draft)),
     )
     write_atomically(draft / BACKUP_FILE, _listing(_to_json(made)), mode=0o600)
     flush_folders(draft)
     return made
 
 
-def _files(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """Every regular file below a folder, but for those that nobody finished writing."""
     found = sorted(folder.rglob("*"))
     return [

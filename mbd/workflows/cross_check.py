@@ -168,12 +168,13 @@ def receipt_findings(session: Session, model: CurrentModel, receipt: Receipt) ->
     that was erased may be there, and the consent must be in the ledger.
     """
     suppressed, subject = session.suppressions, receipt.subject
+    again = granted_again(session, receipt)
     held = session.store().read(subjects=[subject])
     rows = session.prepared(model.policy.training_id).rows_of(subject)
     present = {(item.modality, item.features) for item in items_of(held)}
     erased = {(item.modality, item.features) for item in receipt.items}
     for modality in receipt.modalities:
-        if suppressed.granted(subject, modality) and is_granted(session, subject, modality):
+        if modality in again:
             if any(name == modality for name, _ in present & erased):
                 yield f"the receipt's {modality} is in the data store again"
             continue
@@ -184,6 +185,16 @@ def receipt_findings(session: Session, model: CurrentModel, receipt: Receipt) ->
         heads = sorted(head for head in rows if modality in parse_availability(head))
         if heads:
             yield f"the receipt's {modality} is still in the rows of {', '.join(heads)}"
+
+
+def granted_again(session: Session, receipt: Receipt) -> tuple[str, ...]:
+    """Channels of a receipt that the person allowed again since, as the ledger knows too."""
+    suppressed, subject = session.suppressions, receipt.subject
+    return tuple(
+        one
+        for one in receipt.modalities
+        if suppressed.granted(subject, one) and is_granted(session, subject, one)
+    )
 
 
 def _certificate(index: int, body: bytes) -> Paper:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mbd.data.records import Records
+from mbd.data.records import Records, Suppressions
 from mbd.data.schema import DatasetSchema
 from mbd.errors import NotFoundError, UsageError
 from mbd.evaluation.conditions import Condition, Setting, conditions, why_not
@@ -59,13 +59,14 @@ def evaluate_model(
         NotFoundError: No data, no model, or no record in that split and cohort.
         UsageError: No such protocol or metric, or a single protocol that has nothing to say.
     """
-    model, store = serving(session), session.store()
-    everything, schema = store.read(suppressions=session.suppressions), store.schema
+    model, store, suppressions = serving(session), session.store(), session.suppressions
+    everything, schema = store.read(suppressions=suppressions), store.schema
     records = _chosen(everything, question.split, question.cohort)
     if not len(records):
         raise NotFoundError(
             f"no record in split {question.split!r}, cohort {question.cohort!r}", field="--cohort"
         )
+    revokers = _revokers(records, schema, suppressions)
     wanted, skipped = _conditions(question, schema, model)
     constant = constant_prediction(everything.where(split="train").labels, schema.task)
     trial = Trial(
@@ -91,6 +92,8 @@ def evaluate_model(
         subjects=len(set(records.subjects)),
         rows=tuple(ask(trial, wanted, progress)),
         skipped=skipped,
+        left_out_records=sum(name in revokers for name in records.subjects),
+        left_out_subjects=len(revokers),
     )
     if "subsets" not in question.protocols:
         return found
@@ -107,6 +110,17 @@ def _diagnosed(found: Evaluation, trial: Trial, model: ServedModel, valid: Recor
         skipped["gradients"] = pulls
     gradients = None if isinstance(pulls, str) else pulls
     return replace(found, skipped=skipped, contributions=shares, gradients=gradients)
+
+
+def _revokers(
+    records: Records, schema: DatasetSchema, suppressions: Suppressions
+) -> frozenset[str]:
+    """People among the records who revoked a channel, whether it is erased already or not."""
+    return frozenset(
+        subject
+        for subject in set(records.subjects)
+        if any(suppressions.blocks(subject, name) for name in schema.names)
+    )
 
 
 def _chosen(everything: Records, split: str, cohort: str) -> Records:

@@ -19,13 +19,28 @@ from typing import NoReturn
 
 from mbd.certificate.rules import is_retrained
 from mbd.certificate.statement import Predicate
+from mbd.data.buckets import MANIFEST
+from mbd.deletion.noise_patterns import HeadNoise, told_apart
 from mbd.errors import ArithmeticRefused
 from mbd.head.state import HeadState, state_digest
 from mbd.verify.case import Case, CheckFailed, NotReached, Undecided
 from mbd.workflows.policy import Policy
-from mbd.workflows.reproduce_data import ForgetSet, Progress, RetainedData, RetainedRows, reading
+from mbd.workflows.reproduce_data import (
+    ForgetSet,
+    Progress,
+    RetainedData,
+    RetainedRecords,
+    RetainedRows,
+    reading,
+)
+from mbd.workflows.reproduce_files import Files, check_unlisted, list_files
 from mbd.workflows.reproduce_ledger import History, Later, read_history
-from mbd.workflows.reproduce_model import ReleasedFiles, check_released, find_released
+from mbd.workflows.reproduce_model import (
+    ReleasedFiles,
+    check_patterns,
+    check_released,
+    find_released,
+)
 from mbd.workflows.reproduce_openings import Offered, Openings
 
 Explanation = Callable[[History], Iterable[Later]]
@@ -68,7 +83,10 @@ def make_reproducer(
         try:
             openings = offered.for_certificate(case.statement.predicate)
             with progress("rebuilding") as report:
-                return f"REPRODUCED: {_Reproduction(case, folder, openings, report).run()}"
+                found = _Reproduction(case, folder, openings, report).run()
+            case.model_only = openings.receipt is None
+            only = "model only: whose data is gone was not checked; " * case.model_only
+            return f"REPRODUCED: {only}{found}"
         except NotReached:
             raise
         except CheckFailed as error:
@@ -91,6 +109,8 @@ class _Reproduction:
     def run(self) -> str:
         """What was reproduced; raises what `make_reproducer` says."""
         forget = None if self.openings.receipt is None else ForgetSet(self.openings.receipt)
+        with reading(self.folder):
+            files = list_files(self.folder)
         data = RetainedData(self.folder / "data", self.progress)
         before = data.generations()
         records = data.records(forget)
@@ -104,18 +124,24 @@ class _Reproduction:
         same = rows is not None and self.openings.opens("stateAfter", state_digest(rows.states))
         if forget is not None:
             self._check_forgotten(forget, same=same)
+            self._check_beside(forget, files, data)
         if policy is None or rows is None:
             self._refute("reproduce.model", "no model here is the certificate's", _changing)
+        doubt = self._check_announced()
         self._check_model(released, policy, rows, same=same)
         self._check_data(records.root, same=same)
-        self._check_kept_state(rows)
-        if forget is not None and forget.looks_copied:
+        compared = None if forget is None else self._check_before(forget, records)
+        states = self._check_kept_state(rows, files)
+        unlisted = files.unlisted((*data.listed(policy), *states))
+        check_unlisted(unlisted, searched=forget is not None)
+        if forget is not None and forget.equal:
             raise Undecided(
-                "most of the erased values are stored under another name: copies that were there "
-                "before, which no certificate covers, or the data itself, renamed",
+                f"{len(forget.equal)} of the erased values are stored under other names too: "
+                "somebody else's own, copies that were there before, which no certificate covers, "
+                "or the data itself, renamed",
                 code="reproduce.copies",
             )
-        return self._words(released, rows, forget)
+        return f"{self._words(released, compared)}; {self._check_service(released, doubt)}"
 
     @property
     def _predicate(self) -> Predicate:
@@ -124,6 +150,50 @@ class _Reproduction:
     @cached_property
     def _history(self) -> History:
         return read_history(self.folder, self.case)
+
+    def _check_announced(self) -> str | None:
+        """The log holds the policy where the certificate says.
+
+        Returns:
+            Why the log cannot be asked, or None. A copy without a ledger refutes nothing.
+        """
+        stated = self._predicate.guarantee.policy_entry
+        try:
+            announced = self._history.announced
+        except Undecided as error:
+            return error.message
+        if not announced:
+            why = f"entry {stated.index} of the log does not announce the policy of the model"
+            raise CheckFailed(why, code="reproduce.policy")
+        return None
+
+    def _check_service(self, released: ReleasedFiles, doubt: str | None) -> str:
+        """The model in service is the certificate's, and no other one is kept; in words.
+
+        Which one is in service is the word of a table that nobody signed: it can only incriminate.
+        """
+        current = None if doubt else self._history.in_service
+        after = self._predicate.deletion.model_after.digest
+        if current is not None and current.digest != after:
+            why = f"model {current.model_id} is in service, which is not the certificate's"
+            self._refute("reproduce.in_service", why, _changing)
+        if released.others:
+            raise Undecided(
+                f"models/{released.others[0]} is not the certificate's model, but lies beside it"
+                + _more(released.others),
+                code="reproduce.other_model",
+            )
+        if doubt is not None:
+            return (
+                "not checked: whether the log announced the policy, and which model is in "
+                f"service ({doubt})"
+            )
+        served = (
+            "which model is in service is not said"
+            if current is None
+            else (f"model {current.model_id} is in service, says the database")
+        )
+        return f"the log announced the policy; {served}"
 
     def _check_forgotten(self, forget: ForgetSet, *, same: bool) -> None:
         """Nothing that the receipt lists is there, unless the person allowed it again."""
@@ -135,6 +205,34 @@ class _Reproduction:
             found = sorted(forget.there)
             why = f"the person's {found[0]}" + _more(found)
             self._refute("reproduce.forget_set", why, _consents, code="reproduce.consent")
+
+    def _check_beside(self, forget: ForgetSet, files: Files, data: RetainedData) -> None:
+        """No value that the receipt lists lies in a file that is no data in force."""
+        named = data.listed(None)
+        manifests = (path for path in named if path.endswith(MANIFEST))
+        states = (path for path in files.sizes if path.startswith("state/"))
+        paths = (*manifests, *files.unlisted((*named, *states)))
+        with reading(self.folder):
+            found = list(files.holding(forget.receipt, paths))
+        if found:
+            why = f"{found[0]} holds what the receipt lists" + _more(found)
+            self._refute("reproduce.forget_set", why, _consents, code="reproduce.consent")
+
+    def _check_before(self, forget: ForgetSet, records: RetainedRecords) -> str:
+        """What the receipt lists is what the data set of before had more; in words.
+
+        So the receipt is about this data at all. Of a batch others' items are missing as well.
+        """
+        opening = forget.receipt.openings.dataset_before
+        if opening is not None and opening.digest in records.before:
+            return "with what the receipt lists the records are the data set of before"
+        if not self._history.in_batch:
+            why = "with what the receipt lists the records are not the data set of before"
+            self._refute("reproduce.before", why)
+        return (
+            "not compared: the data set of before, from which the certificates beside this one "
+            "in the log may have taken something too"
+        )
 
     def _check_model(
         self, released: ReleasedFiles, policy: Policy, rows: RetainedRows, *, same: bool
@@ -152,9 +250,14 @@ class _Reproduction:
                 "the class is empirical: noise surgery leaves no optimum to compare with",
                 code="reproduce.empirical",
             )
-        for name in guarantee.heads if same or released.alone else ():
-            if name in released.heads:
-                self._check_head(released, policy, name, rows.states[name], same=same)
+        noise = [
+            self._check_head(released, policy, name, rows.states[name], same=same)
+            for name in guarantee.heads
+            if (same or released.alone) and name in released.heads
+        ]
+        pattern = check_patterns([one for one in noise if one is not None])
+        if pattern is not None:
+            self._refute("reproduce.noise", pattern, certain=same)
         missing = sorted(released.missing)
         if missing:
             why = f"{missing[0]} of the certificate's model is not here" + _more(missing)
@@ -162,15 +265,16 @@ class _Reproduction:
 
     def _check_head(
         self, released: ReleasedFiles, policy: Policy, name: str, state: HeadState, *, same: bool
-    ) -> None:
+    ) -> HeadNoise | None:
         try:
-            why = check_released(self._predicate, policy, released.head(name), name, state)
+            why, noise = check_released(self._predicate, policy, released.head(name), name, state)
         except ArithmeticRefused as error:
             raise Undecided(
                 f"head {name} cannot be solved here: {error.message}", code="reproduce.arithmetic"
             ) from error
         if why is not None:
             self._refute("reproduce.head", f"head {name}: {why}", certain=same)
+        return noise
 
     def _check_data(self, root: str, *, same: bool) -> None:
         """The commitments open to what is retained."""
@@ -198,19 +302,27 @@ class _Reproduction:
         except Undecided:
             return ()
 
-    def _check_kept_state(self, rows: RetainedRows) -> None:
+    def _check_kept_state(self, rows: RetainedRows, files: Files) -> tuple[str, ...]:
         """No state is kept that holds anything else than the retained rows.
 
         A later request that was given up may have left one that the next command removes.
+
+        Returns:
+            Their paths in the workspace.
         """
+        checked = []
         for path in sorted((self.folder / "state").glob("*/*.safetensors")):
+            where = path.relative_to(self.folder).as_posix()
+            if files.sizes.get(where, 0) > rows.largest_state:
+                raise Undecided(f"{where} is too large for a state", code="reproduce.unreadable")
             with reading(path):
                 kept = HeadState.load(path).digest()
             state = rows.states.get(path.stem)
             if state is None or kept != state.digest():
-                where = path.relative_to(self.folder).as_posix()
                 why = f"{where} holds other sums than the retained rows give"
                 self._refute("reproduce.kept_state", why, lambda history: history.later)
+            checked.append(where)
+        return tuple(checked)
 
     def _refute(
         self,
@@ -238,21 +350,36 @@ class _Reproduction:
                 raise Undecided(why + _named(later), code=code)
         raise CheckFailed(why, code=refuted)
 
-    def _words(self, released: ReleasedFiles, rows: RetainedRows, forget: ForgetSet | None) -> str:
+    def _words(self, released: ReleasedFiles, compared: str | None) -> str:
         """What was reproduced, in plain words."""
         heads = self._predicate.guarantee.heads
-        noisy = sum(bool(released.head(name).noise_steps) for name in heads)
+        found = [released.head(name) for name in heads]
+        noisy = sum(bool(one.noise_steps) for one in found)
         parts = [
             "the retained rows sum to the state that the certificate commits to",
             f"{len(heads)} heads are its optimum, {noisy} with the noise stated"
             if noisy
             else f"{len(heads)} heads are its optimum, bit for bit",
-            "an escrow does not tell whose data was removed: that it is gone takes the receipt"
-            if forget is None
-            else "nothing that the receipt lists is in records or rows",
         ]
-        if forget is not None and forget.equal:
-            parts.append(f"{sum(forget.equal.values())} equal values belong to others")
+        if noisy:
+            low, high = told_apart(sum(one.weights.size for one in found if one.noise_steps))
+            parts.append(
+                "size and simple patterns of the noise were tested, not randomness: sigma between "
+                f"{low:.2f} and {high:.2f} of the stated looks the same here, and so does a fixed "
+                "vector that is secret"
+            )
+        if compared is None:
+            parts.append(
+                "an escrow does not tell whose data was removed: that it is gone takes the receipt"
+            )
+        else:
+            parts += [
+                "nothing that the receipt lists is in records or rows, or bit for bit under "
+                "another name; a copy that was changed, be it by one bit, is not seen",
+                compared,
+                "that the receipt names the person and everything they gave is the issuer's word: "
+                "hold it against what the person knows",
+            ]
         made = "core and rows were" if is_retrained(self._predicate.guarantee) else "rows were"
         parts.append(f"{made} not made again from records: `mbd state check --train-again` does")
         return "; ".join(parts)

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from mbd.canonical.items import Item, root_of_items
-from mbd.canonical.tree import leaf_hash, tree_root
+from mbd.canonical.tree import leaf_hash, node_hash, tree_proofs, tree_root
 from mbd.canonical.ulid import is_ulid
 from mbd.certificate.receipt import Receipt
-from mbd.data.buckets import MANIFEST, BucketFolder
+from mbd.data.buckets import MANIFEST
 from mbd.data.items import items_of
 from mbd.data.prepared import Bucket, PreparedStore
+from mbd.data.records import Records, Sequence2D
 from mbd.data.store import Store
 from mbd.errors import ArithmeticRefused, MbdError
 from mbd.head.state import HeadState
@@ -26,13 +30,26 @@ from mbd.values import Availability, parse_availability
 from mbd.verify.case import CheckFailed, Undecided
 from mbd.workflows.cross_check import row_problems, trained_on
 from mbd.workflows.policy import Policy
+from mbd.workflows.reproduce_files import PlainBuckets
 from mbd.workflows.sums import sum_rows
 
 Progress = Callable[[int, int], None]
 
-_LEAST_COPIES = 2
+_LEAST_DIFFERENT = 3
+"""Different numbers that a value has, to be one that nobody else says by chance."""
+_MAX_HEADER_BYTES = 4096  # of a file of tensors, with the number of rows
 _NO_KEY = b""  # it only says where to look for a person, and everything is read here
-_TORN = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+_TORN = (
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,
+    pa.ArrowException,
+)
 """What decoders say of a file whose digest fits and whose content makes no sense."""
 
 
@@ -45,31 +62,41 @@ class ForgetSet:
     """Erased items that are still there: their salts are."""
     there: set[str] = field(default_factory=set)
     """Places where the person has a revoked channel, whatever its content."""
-    equal: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Erased values (modality, digest) that others hold under other salts, and how often."""
+    equal: Counter[str] = field(default_factory=Counter)
+    """Digests of erased values that are stored under other names and salts, and how often."""
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """What was erased, as the data set held it."""
+        who = self.receipt.subject
+        return tuple(
+            Item(subject=who, **one.model_dump(exclude={"index", "proof"}))
+            for one in self.receipt.items
+        )
 
     def __post_init__(self) -> None:
         items = self.receipt.items
         self._salts = {one.salt for one in items}
-        self._values = Counter((one.modality, one.features) for one in items)
+        self._values = {one.features for one in items}
         self._records = {(one.record, one.modality, one.features) for one in items}
         self._modalities = frozenset(self.receipt.modalities)
 
-    def meet(self, item: Item) -> None:
+    def meet(self, item: Item, value: Sequence2D) -> None:
         """Look at one stored item.
 
         A salt was drawn at random when the value was stored, so the same salt is the same
-        item. An equal value with another salt may be somebody else's own.
+        item. An equal value with another salt may be somebody else's own, or a copy: nobody can
+        tell. One that hardly varies says nothing.
         """
-        name, value = item.modality, (item.modality, item.features)
+        name = item.modality
         own = item.subject == self.receipt.subject
-        renamed = not own and (item.record, *value) in self._records
+        renamed = not own and (item.record, name, item.features) in self._records
         if item.salt in self._salts or renamed:
             self.kept.add(f"{name} of record {item.record}")
         elif own and name in self._modalities:
             self.there.add(f"{name} in the data store")
-        elif value in self._values:
-            self.equal[value] += 1
+        elif item.features in self._values and len(np.unique(value)) >= _LEAST_DIFFERENT:
+            self.equal[item.features] += 1
 
     def meet_rows(self, rows: Bucket) -> None:
         """Look at prepared rows of one bucket."""
@@ -77,17 +104,6 @@ class ForgetSet:
             revoked = self._modalities & parse_availability(head)
             if revoked and self.receipt.subject in found.subjects:
                 self.there.add(f"{', '.join(sorted(revoked))} in the rows of head {head}")
-
-    @property
-    def looks_copied(self) -> bool:
-        """Whether most erased values, each of them unlike any other, are met once elsewhere.
-
-        Two people may say the same sentence; that they said all the same ones, each once, is a
-        copy: one that was always there, or one that was made to keep the data.
-        """
-        lone = [value for value, count in self._values.items() if count == 1]
-        met = sum(self.equal[value] == 1 for value in lone)
-        return met >= _LEAST_COPIES and 2 * met > len(lone)
 
 
 @dataclass(frozen=True)
@@ -98,6 +114,9 @@ class RetainedRecords:
     """Digest of the data set (hex), from what the files hold."""
     training: Mapping[str, tuple[str, Availability]]
     """Subject and channels of each training record."""
+    before: frozenset[str]
+    """What the digest was with the receipt's items, one for each bucket that they may have been
+    in: only the workspace's key tells which. Empty without a receipt."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +126,12 @@ class RetainedRows:
     states: Mapping[str, HeadState]
     problems: tuple[str, ...]
     """Rows that no record stands behind, or that count twice."""
+
+    @property
+    def largest_state(self) -> int:
+        """Bytes that the file of a state has at most."""
+        sizes = (one.gram.nbytes + one.cross.nbytes for one in self.states.values())
+        return max(sizes, default=0) + _MAX_HEADER_BYTES
 
 
 @dataclass(frozen=True)
@@ -128,7 +153,21 @@ class RetainedData:
             raise Undecided("the workspace holds no records", code="reproduce.incomplete")
         with reading(self.root):
             folders = [store, *self._prepared()]
-            return tuple(BucketFolder.open(one).manifest.generation for one in folders)
+            return tuple(PlainBuckets.open(one).manifest.generation for one in folders)
+
+    def listed(self, policy: Policy | None) -> tuple[str, ...]:
+        """Paths in the workspace of all that the manifests in force name.
+
+        Args:
+            policy: Of the model whose rows are in force; None: those of any model.
+        """
+        of_model = self._prepared()
+        if policy is not None:
+            of_model = [one for one in of_model if one.name == policy.training_id]
+        with reading(self.root):
+            folders = [PlainBuckets.open(one) for one in (self.root / "store", *of_model)]
+        paths = [path for one in folders for path in one.paths()]
+        return tuple(path.relative_to(self.root.parent).as_posix() for path in paths)
 
     def records(self, forget: ForgetSet | None) -> RetainedRecords:
         """Read every record.
@@ -136,20 +175,21 @@ class RetainedData:
         Raises:
             Undecided: A file is missing or torn (`reproduce.unreadable`).
         """
-        folder, roots = self.root / "store", list[bytes]()
+        folder, roots, whole = self.root / "store", list[bytes](), list[bytes]()
+        erased = () if forget is None else forget.items
         training: dict[str, tuple[str, Availability]] = {}
         with reading(folder):
-            store = Store(BucketFolder.open(folder), _NO_KEY)
+            store = Store(PlainBuckets.open(folder), _NO_KEY)
             for bucket in store.buckets():
                 self.progress(bucket, len(store.buckets()))
                 records = store.read_bucket(bucket)
                 items = items_of(records)
                 if forget is not None:
-                    for item in items:
-                        forget.meet(item)
-                roots.append(root_of_items(items))
+                    _meet(forget, records, items)
+                    whole.append(leaf_hash(root_of_items((*items, *erased))))
+                roots.append(leaf_hash(root_of_items(items)))
                 training |= trained_on(records)
-        return RetainedRecords(tree_root([leaf_hash(root) for root in roots]).hex(), training)
+        return RetainedRecords(tree_root(roots).hex(), training, _with_each(roots, whole))
 
     def rows(
         self, policy: Policy, records: RetainedRecords, forget: ForgetSet | None
@@ -194,7 +234,7 @@ class RetainedData:
 
     def _buckets(self, folder: Path) -> Iterator[Bucket]:
         with reading(folder):
-            store = PreparedStore(BucketFolder.open(folder), _NO_KEY)
+            store = PreparedStore(PlainBuckets.open(folder), _NO_KEY)
         for bucket in store.buckets():
             self.progress(bucket, len(store.buckets()))
             with reading(folder):
@@ -203,6 +243,34 @@ class RetainedData:
 
     def _prepared(self) -> list[Path]:
         return sorted(path.parent for path in self.root.glob(f"prepared/*/{MANIFEST}"))
+
+
+def _meet(forget: ForgetSet, records: Records, items: Iterable[Item]) -> None:
+    places = {name: place for place, name in enumerate(records.record_ids)}
+    for item in items:
+        value = records.x[item.modality][places[item.record]]
+        assert value is not None  # it has an item
+        forget.meet(item, value)
+
+
+def _with_each(roots: list[bytes], whole: list[bytes]) -> frozenset[str]:
+    """Roots of the tree in which one leaf is that of `whole`: one for each."""
+    proofs = tree_proofs(roots) if whole else []
+    return frozenset(
+        root_from_proof(leaf, place, len(roots), proof).hex()
+        for place, (leaf, proof) in enumerate(zip(whole, proofs, strict=True))
+    )
+
+
+def root_from_proof(leaf: bytes, place: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """Root of the tree in which this leaf lies there, see `canonical.tree.tree_proofs`."""
+    digest, siblings = leaf, iter(proof)
+    while size > 1:
+        if place ^ 1 < size:
+            sibling = next(siblings)
+            digest = node_hash(sibling, digest) if place % 2 else node_hash(digest, sibling)
+        place, size = place >> 1, (size + 1) >> 1
+    return digest
 
 
 @contextlib.contextmanager

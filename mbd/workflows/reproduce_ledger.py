@@ -1,24 +1,20 @@
 """What a copy of the ledger says happened after a certificate, read without writing a byte.
 
-The file is opened as one that nobody changes; where a write-ahead log lies beside it, both are
-copied elsewhere first. Nothing in it is believed unless it follows from a checkpoint that the
-trusted log signed: leaves are hashed anew, and bodies held against their leaves.
+Nothing in it is believed unless it follows from a checkpoint that the trusted log signed: leaves
+are hashed anew, and bodies held against their leaves.
 """
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from mbd.canonical.json import loads_strict
 from mbd.canonical.tree import leaf_hash
 from mbd.certificate.bundle import MAX_BUNDLE_BYTES, parse_bundle
+from mbd.certificate.statement import PolicyEntry
 from mbd.errors import DataError, IntegrityError, MbdError
 from mbd.ledger.binding import check_body
 from mbd.ledger.entry import Entry, parse_entry
@@ -27,6 +23,8 @@ from mbd.ledger.note import Checkpoint, open_checkpoint
 from mbd.verify.case import Case, Undecided
 from mbd.verify.reading import read_regular
 from mbd.verify.trust import TrustedLog
+from mbd.workflows.reproduce_database import opened
+from mbd.workflows.snapshots import ModelSnapshot
 
 _CHANGING = frozenset({"certificate", "growth", "policy", "erasure"})
 """Entries that change data or model, unless a closer look says that this one does not."""
@@ -59,6 +57,12 @@ class History:
     later: tuple[Later, ...]
     unfinished: str | None
     """What was begun and not ended when the folder was copied."""
+    announced: bool
+    """Whether the log holds the policy where the certificate says."""
+    in_batch: bool
+    """Whether the certificate may be one of a batch: those lie side by side in the log."""
+    in_service: ModelSnapshot | None
+    """What the database, which nobody signed, calls the current model; None if it does not say."""
 
     def changing(self) -> tuple[Later, ...]:
         """Entries since which data or model may be others."""
@@ -84,33 +88,20 @@ def read_history(folder: Path, case: Case) -> History:
     if log is None:
         raise _unreadable("no trusted log key")
     try:
-        with _opened(path) as connection:
-            later, rest = _read(connection, case, log, folder)
+        with opened(path) as connection:
+            later, rest, announced, in_batch = _read(connection, case, log, folder)
             unfinished = rest or _unfinished(connection, folder)
+            in_service = _in_service(connection, folder)
     except (sqlite3.Error, OSError, ValueError, TypeError, IntegrityError, DataError) as error:
         raise _unreadable(str(error)) from error
-    return History(later, unfinished)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database, read only; SQLite would write beside one that has a write-ahead log."""
-    with contextlib.ExitStack() as stack:
-        log = path.with_name(f"{path.name}-wal")
-        options = "mode=ro&immutable=1"
-        if log.is_file() and log.stat().st_size:
-            place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            for file in (path, log):
-                shutil.copyfile(file, place / file.name)
-            path, options = place / path.name, "mode=rw"
-        location = f"file:{quote(str(path.resolve()))}?{options}"
-        yield stack.enter_context(contextlib.closing(sqlite3.connect(location, uri=True)))
+    return History(later, unfinished, announced, in_batch, in_service)
 
 
 def _read(
     connection: sqlite3.Connection, case: Case, log: TrustedLog, folder: Path
-) -> tuple[tuple[Later, ...], str | None]:
-    """Later entries under the newest checkpoint, and what no checkpoint covers yet, if anything.
+) -> tuple[tuple[Later, ...], str | None, bool, bool]:
+    """Later entries under the newest checkpoint; what no checkpoint covers yet, if anything;
+    whether the policy was announced; and whether the certificate may be one of a batch.
 
     The certificate's own entry is where it was proved to be, since the roots are the same.
     """
@@ -119,19 +110,44 @@ def _read(
     if signed.size < known.size:
         raise _other(f"its checkpoint covers {signed.size} entries, the certificate's {known.size}")
     edge, later, rest = RightEdge(_no_nodes, 0), list[Later](), 0
+    stated, announced = case.statement.predicate.guarantee.policy_entry, False
+    in_batch = False
     for leaf in _leaves(connection):
         if edge.size >= signed.size:
             rest += 1
             continue
         if edge.size > index:
             later.append(_later(connection, edge.size, parse_entry(leaf), leaf, case, folder))
+        if edge.size == stated.index:
+            announced = _is_policy(leaf, stated)
+        if abs(edge.size - index) == 1:
+            in_batch |= parse_entry(leaf).type == "certificate"
         edge.append(leaf_hash(leaf))
         for checkpoint in (known, signed):
             if edge.size == checkpoint.size and edge.root() != checkpoint.root:
                 raise _other(f"it has another root at size {checkpoint.size}")
     if edge.size < signed.size:
         raise _unreadable(f"it holds {edge.size} entries of {signed.size} that were signed")
-    return tuple(later), f"{rest} entries are not under a checkpoint yet" if rest else None
+    waiting = f"{rest} entries are not under a checkpoint yet" if rest else None
+    return tuple(later), waiting, announced, in_batch
+
+
+def _is_policy(leaf: bytes, stated: PolicyEntry) -> bool:
+    """Whether a leaf announced this policy; its body may have been erased."""
+    try:
+        entry = parse_entry(leaf)
+    except DataError:
+        return False
+    found = (entry.type, leaf_hash(leaf).hex(), entry.digest)
+    return found == ("policy", stated.leaf_hash, stated.digest)
+
+
+def _in_service(connection: sqlite3.Connection, folder: Path) -> ModelSnapshot | None:
+    row = connection.execute("SELECT value FROM pointer WHERE name = 'model'").fetchone()
+    try:
+        return None if row is None else ModelSnapshot.from_pointer(folder / "models", str(row[0]))
+    except (MbdError, KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _newest(connection: sqlite3.Connection, log: TrustedLog) -> Checkpoint:

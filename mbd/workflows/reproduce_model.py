@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mbd.canonical.digest import sha256_file
+from mbd.canonical.numbers import from_decimal
 from mbd.certificate.rules import POLICY_FILE
-from mbd.certificate.statement import Predicate
-from mbd.deletion.check import check_head
+from mbd.certificate.statement import Parameters, Predicate
+from mbd.deletion.check import check_deviation
+from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise, find_pattern
+from mbd.deletion.parameters import HeadPolicy
 from mbd.errors import DataError, IntegrityError, MbdError
+from mbd.head.integers import Ints
+from mbd.head.solve import residual_bound, solve, solve_within
 from mbd.head.state import HeadState
 from mbd.privacy.accountant import noise_steps
 from mbd.values import FileDigest
-from mbd.verify.artifacts import check_policy
+from mbd.verify.artifacts import CORE_FILES, check_core, check_policy
 from mbd.verify.case import Case, CheckFailed, Undecided
 from mbd.verify.head_file import read_head
-from mbd.verify.model_policy import parse_policy
+from mbd.verify.model_policy import ModelPolicy, parse_policy
 from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce_data import reading
 from mbd.workflows.snapshots import HEADS_FOLDER, ModelSnapshot, ReleasedHead, head_file
@@ -35,6 +40,8 @@ class ReleasedFiles:
     """Heads whose files are here."""
     alone: bool
     """Whether one model is here and nothing else: then it is the one in force."""
+    others: tuple[str, ...]
+    """Models in the workspace that are not the certificate's, file by file."""
 
     @property
     def missing(self) -> frozenset[str]:
@@ -52,11 +59,29 @@ class ReleasedFiles:
         if POLICY_FILE not in self.found:
             return None
         content = self._snapshot(POLICY_FILE).read(POLICY_FILE)
-        check_policy(predicate, parse_policy(content))
+        stated = parse_policy(content)
+        check_policy(predicate, stated)
+        self._check_core(stated)
         try:
-            return _checked(Policy.from_bytes(content))
+            policy = _checked(Policy.from_bytes(content))
         except MbdError as error:
             raise CheckFailed(error.message, code="policy.invalid") from error
+        if policy.to_bytes() != content:
+            raise CheckFailed("the policy holds more than a policy", code="policy.invalid")
+        return policy
+
+    def _check_core(self, policy: ModelPolicy) -> None:
+        """The files of the core hold the core that the policy fixed, and nothing else."""
+        own = CORE_FILES & self.digests.keys()
+        folders = {self.found[path] for path in own & self.found.keys()}
+        if own <= self.found.keys() and len(folders) < 2:
+            folder = next(iter(folders), self.found[POLICY_FILE])
+            try:
+                check_core(policy, own, folder)
+            except DataError as error:
+                raise CheckFailed(error.message, code="artifact.core") from error
+        elif own <= self.found.keys():
+            raise Undecided("the core lies in two models", code="reproduce.incomplete")
 
     def head(self, name: str) -> ReleasedHead:
         """A released head.
@@ -99,8 +124,21 @@ def find_released(models: Path, case: Case) -> ReleasedFiles:
                     found.setdefault(path, folder)
                 else:
                     _refuse_torn(location)
+        others = tuple(one.name for one in folders if _is_other(one, digests))
     heads = frozenset(name for name in predicate.guarantee.heads if head_file(name) in found)
-    return ReleasedFiles(found, digests, heads, alone=len(folders) == 1)
+    return ReleasedFiles(found, digests, heads, len(folders) == 1, others)
+
+
+def _is_other(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether a folder holds files, and not exactly these."""
+    paths = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
+    if not paths:
+        return False
+    return paths.keys() != digests.keys() or any(
+        sha256_file(path) != digests[name] for name, path in paths.items()
+    )
 
 
 def _refuse_torn(path: Path) -> None:
@@ -114,16 +152,17 @@ def _refuse_torn(path: Path) -> None:
 
 def check_released(
     predicate: Predicate, policy: Policy, released: ReleasedHead, name: str, state: HeadState
-) -> str | None:
-    """Hold a head against the optimum of its state; what is wrong with it, or None.
+) -> tuple[str | None, HeadNoise | None]:
+    """Hold a head against the optimum of its state; what is wrong with it, and its noise, or None.
 
     Lambda, units and grid are those of the policy, which the certificate repeats; the noise is
     what the certificate states for the heads that it replaced, and for the others what their
     files say, if the policy allows it.
 
     Raises:
-        CheckFailed: It declares other noise than it may (`artifact.noise`), or has another
-            shape than the policy says (`artifact.head`).
+        CheckFailed: It declares other noise than it may (`artifact.noise`), has another shape
+            than the policy says (`artifact.head`), or states a tolerance that nothing reaches
+            (`reproduce.tolerance`).
         ArithmeticRefused: The optimum cannot be computed.
     """
     constants = policy.heads[name].constants
@@ -139,14 +178,49 @@ def check_released(
             f"{' or '.join(map(str, sorted(allowed)))}",
             code="artifact.noise",
         )
-    found = check_head(
-        state,
-        constants.scale,
-        released.weights,
+    optimum = solve(state, constants.scale, constants.grid)
+    for stated in guarantee.parameters:
+        if stated.head == name:
+            _check_tolerance(stated, constants, state, optimum)
+    deviation = released.weights - optimum
+    found = check_deviation(
+        deviation,
         grid=constants.grid,
         sigma=constants.sigma if released.noise_steps else None,
+        threshold=MODEL_THRESHOLD / 2 / len(guarantee.heads),
     )
-    return None if found.passed else found.detail
+    noise = HeadNoise(name, deviation, noisy) if released.noise_steps else None
+    return None if found.passed else found.detail, noise
+
+
+def check_patterns(noise: Sequence[HeadNoise]) -> str | None:
+    """What is wrong with the noise of all heads together, or None."""
+    found = find_pattern(noise) if noise else None
+    if found is None or found.p_value >= MODEL_THRESHOLD / 2:
+        return None
+    return f"its noise is not drawn afresh: {found.pattern}"
+
+
+def _check_tolerance(
+    stated: Parameters, constants: HeadPolicy, state: HeadState, optimum: Ints
+) -> None:
+    """What surgery found before its noise can have had a residual within the stated tolerance.
+
+    Nobody sees it; but where neither the rounded optimum nor what refinement on the grid finds
+    is within tau, an honest engine releases nothing. These are all that it tries.
+    """
+    tolerance, scale, grid = from_decimal(stated.tolerance), constants.scale, constants.grid
+    bound = residual_bound(state, scale, optimum, grid)
+    if bound <= tolerance:
+        return
+    for precision in ("double", "single"):
+        if solve_within(state, scale, grid, float(tolerance), precision) is not None:
+            return
+    raise CheckFailed(
+        f"head {stated.head}: a residual of {bound:.3g} is what its state and grid allow, but "
+        f"{float(tolerance):.3g} is the tolerance that epsilon was computed from",
+        code="reproduce.tolerance",
+    )
 
 
 def _checked(policy: Policy) -> Policy:

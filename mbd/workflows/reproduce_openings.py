@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mbd.certificate.escrow import ESCROWED, Escrow, parse_escrow
-from mbd.certificate.receipt import Receipt, open_commitments, parse_receipt
+from mbd.certificate.receipt import Receipt, open_commitments
 from mbd.certificate.statement import Predicate
 from mbd.errors import DataError
 from mbd.signing.commitment import commit
 from mbd.verify.case import Undecided
-from mbd.verify.extras import check_items
+from mbd.verify.extras import check_items, read_receipt
+from mbd.verify.mistaken import at_fault
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Offered:
         Raises:
             Undecided: Nothing was given (`reproduce.openings`), it belongs to another certificate
                 (`reproduce.other`), opens too little (`reproduce.excerpt`), or is no escrow
-                (`escrow.schema`).
-            MbdError: The receipt is not one, or does not open the certificate.
+                (`escrow.schema`) or no receipt (`receipt.schema`).
+            MbdError: The receipt does not open the certificate.
         """
         wanted = predicate.certificate_id
         receipt, escrow = self._receipt, self._escrow
@@ -57,7 +58,7 @@ class Offered:
 
     @cached_property
     def _receipt(self) -> Receipt | None:
-        return None if self.receipt_bytes is None else parse_receipt(self.receipt_bytes)
+        return None if self.receipt_bytes is None else read_receipt(self.receipt_bytes)
 
     @cached_property
     def _escrow(self) -> Escrow | None:
@@ -66,7 +67,8 @@ class Offered:
         try:
             return parse_escrow(self.escrow_bytes)
         except DataError as error:  # says nothing against the certificate
-            raise Undecided(f"not an escrow: {error.message}", code="escrow.schema") from error
+            words = at_fault(self.escrow_bytes, error.message, "escrow")
+            raise Undecided(f"--escrow: {words}", code="escrow.schema") from error
 
 
 def _salts(receipt: Receipt, predicate: Predicate) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import math
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mbd.canonical.json import dumps
 from mbd.canonical.numbers import to_decimal
 from mbd.certificate.claims import REGISTRY
 from mbd.certificate.page import Finding, Key, Page
@@ -227,11 +229,11 @@ def test_what_the_issuer_only_asserts_is_under_that_heading():
 @pytest.mark.parametrize(
     ("due", "sentence"),
     [
-        (date(2026, 6, 14), "IN TIME: completed 28 days before it was due."),
-        (date(2026, 5, 18), "IN TIME: completed 1 day before it was due."),
-        (date(2026, 5, 17), "IN TIME: completed on the last day."),
-        (date(2026, 5, 16), "LATE: completed 1 day after it was due."),
-        (date(2026, 5, 15), "LATE: completed 2 days after it was due."),
+        (date(2026, 6, 14), "IN TIME by the issuer's dates: completed 28 days before it was due."),
+        (date(2026, 5, 18), "IN TIME by the issuer's dates: completed 1 day before it was due."),
+        (date(2026, 5, 17), "IN TIME by the issuer's dates: completed on the last day."),
+        (date(2026, 5, 16), "LATE by the issuer's dates: completed 1 day after it was due."),
+        (date(2026, 5, 15), "LATE by the issuer's dates: completed 2 days after it was due."),
     ],
 )
 def test_in_time_or_late_is_said_plainly(due, sentence):
@@ -242,6 +244,24 @@ def test_in_time_or_late_is_said_plainly(due, sentence):
     assert facts["Result"].strong
     assert sentence.startswith("LATE") == (sentence in page.cautions)
     assert facts["Due by"].value == f"{due.day} {'June' if due.month == 6 else 'May'} 2026"
+
+
+@pytest.mark.parametrize("standing", NOT_GOOD)
+def test_in_time_does_not_stand_out_on_a_page_that_is_not_good(standing):
+    facts = {fact.label: fact for fact in section(page_of(standing=standing), "in-time").facts}
+
+    assert not facts["Result"].strong
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_no_page_says_that_other_requests_left_anything(kind):
+    """Of one batch, each page speaks for its own request alone."""
+    page = page_of(make_world(OUTCOMES[kind]))
+
+    assert "another one may have removed it" in said(page, "stays")
+    assert not re.search(r"everything else|left the other|alone\.$", said(page, "removed"), re.I)
+    if page.sections[0].paragraphs[0].count("did not replace"):
+        assert "another request may have" in said(page, "removed")
 
 
 # Valid, or not
@@ -280,6 +300,25 @@ def test_an_invalid_page_draws_no_meaning_from_its_numbers():
 
     assert "these numbers promise nothing" in text
     assert "at most a factor" not in text
+
+
+def test_every_check_that_failed_is_listed_in_plain_words():
+    page = page_of(standing="invalid", failed=("one thing (a.b)", "another (c.d)"))
+
+    (failed, _) = section(page, "here").listings
+    assert failed.intro == "Checks that failed:"
+    assert [one.text for one in failed.points] == ["one thing (a.b)", "another (c.d)"]
+
+
+def test_what_was_not_checked_is_not_what_no_check_can_show():
+    page = page_of(not_checked=("witnesses",))
+
+    (left,) = section(page, "here").listings
+    assert left.intro == "Not checked here:"
+    assert left.points[0].text.startswith("witnesses")
+    limits = section(page, "limits")
+    assert {one.text for one in limits.listings[0].points} == set(LIMITS)
+    assert not limits.facts
 
 
 @pytest.mark.parametrize(("trust", "word"), [("own", "vouches for itself"), ("found", "nobody")])
@@ -470,14 +509,69 @@ def test_the_receipt_of_another_certificate_is_refused(folder, capsys):
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "receipt.other"
 
 
-def test_a_receipt_that_does_not_open_it_shows_nothing_of_itself(folder, capsys):
+def refusal(capsys, *arguments: str) -> dict:
+    assert invoke(["certificate", "show", *arguments, "--json"]) == 1
+    return json.loads(capsys.readouterr().out)["error"]
+
+
+def test_a_receipt_at_fault_says_nothing_against_the_certificate(folder, capsys):
     forged = WORLD.receipt.model_copy(update={"subject": "Mallory"})
+    contents = {
+        "forged.json": (forged.to_bytes(), "receipt.subject"),
+        "cut.json": (WORLD.receipt.to_bytes()[:-9], "json.syntax"),
+        "other.json": (WORLD.data, "receipt.schema"),
+    }
+    for name, (content, code) in contents.items():
+        (folder / name).write_bytes(content)
+        found = refusal(capsys, "cert.json", "--trust", "mine.toml", "--receipt", name)
+        assert found["code"] == code
+        assert found["message"].startswith(f"{name}: ")
+        assert "receipt" in found["message"] + found["hint"]
+        assert "Mallory" not in json.dumps(found)
+        assert "INVALID" not in json.dumps(found)
+
+
+def test_an_invalid_certificate_stays_invalid_beside_a_receipt_at_fault(folder, capsys):
+    late = make_world(logged_after=date(2026, 9, 1) - date(2026, 5, 17))
+    forged = late.receipt.model_copy(update={"subject": "Mallory"})
+    (folder / "bad.json").write_bytes(late.data)
+    (folder / "bad.toml").write_text(render_trust(late.trust))
     (folder / "forged.json").write_bytes(forged.to_bytes())
 
-    found = show(capsys, "cert.json", "--trust", "mine.toml", "--receipt", "forged.json")
+    found = show(capsys, "bad.json", "--trust", "bad.toml", "--receipt", "forged.json")
     assert found["verdict"] == "INVALID"
-    assert "receipt" in found["reason"]
     assert "Mallory" not in json.dumps(found)
+
+
+def test_an_altered_file_is_first_of_all_altered(folder, capsys):
+    """Its numbers fail too; but they are nobody's, and the page must not argue with them."""
+    bundle = json.loads(WORLD.data)
+    payload = json.loads(base64.b64decode(bundle["envelope"]["payload"]))
+    payload["predicate"]["guarantee"]["epsilon"] = "0.01"
+    bundle["envelope"]["payload"] = base64.b64encode(dumps(payload)).decode()
+    (folder / "altered.json").write_bytes(dumps(bundle))
+
+    found = show(capsys, "altered.json", "--trust", "mine.toml")
+    assert found["reason"].endswith("(sig.invalid)")
+    (here,) = [one for one in found["sections"] if one["id"] == "here"]
+    failed = [point["text"] for point in here["listings"][0]["points"]]
+    assert failed[0] == found["reason"]
+    assert any(text.endswith("(claim.epsilon)") for text in failed)
+
+
+def test_what_is_no_certificate_is_named(folder, capsys):
+    """People mix up the files that they were handed."""
+    keys = b'{"schema":"urn:mbd:cli:key-export:v1"}'
+    contents = {
+        "receipt.json": (WORLD.receipt.to_bytes(), "a receipt"),
+        "keys.json": (keys, "keys"),
+        "lines.json": (WORLD.data + b"\n", "line ends"),
+    }
+    for name, (content, words_of_it) in contents.items():
+        (folder / name).write_bytes(content)
+        found = refusal(capsys, name)
+        assert found["message"].startswith(f"{name}: ")
+        assert words_of_it in found["message"]
 
 
 @pytest.mark.parametrize(

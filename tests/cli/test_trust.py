@@ -64,7 +64,10 @@ def test_confirmed_keys_are_believed_and_shown(offer: Path) -> None:
         assert said.lower() in listed
     key_id = done["added"][1]["keyId"]
     assert must_run(folder, "trust", "show", key_id[:10], "--json").json["vkey"]
-    assert run_mbd(folder, "trust", "show", "0" * 8).code == 4
+    unknown = run_mbd(folder, "trust", "show", "0" * 8)
+    assert (unknown.code, "no key that begins with" in unknown.err) == (4, True)
+    short = run_mbd(folder, "trust", "show", key_id[:4])
+    assert (short.code, "too short: want 8 digits" in short.err) == (2, True)
     assert "known" in must_run(folder, "trust", "add", offer.name).out
 
 

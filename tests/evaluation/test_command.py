@@ -117,6 +117,39 @@ def test_metrics_can_be_chosen_and_must_fit_the_labels(trained_workspace: Traine
     refused = run_mbd(root, "eval", "--metrics", "classes", "--json")
     assert refused.code == 2
     assert refused.json["error"]["field"] == "--metrics"
+    other = run_mbd(root, "eval", "--metrics", "sims", "--json")
+    assert (other.code, other.json["error"]["field"]) == (2, "--metrics")
+    assert "[-3, 3]" in other.json["error"]["message"]
+
+
+def test_figures_of_rows_that_heads_learned_from_come_with_a_warning(
+    trained_workspace: TrainedWorkspace, tmp_path: Path
+) -> None:
+    root, html = trained_workspace.root, tmp_path / "report.html"
+    ran = must_run(root, "eval", "--split", "train", "--html", str(html))
+    assert "heads learned from rows of this split" in ran.err
+    assert "heads learned from rows of this split" in html.read_text("utf-8")
+    honest = must_run(root, "eval", "--split", "valid")
+    assert "learned" not in honest.out + honest.err
+    assert ask(root)["notes"] == []
+
+
+def test_what_revocations_took_out_is_said_beside_the_figures(
+    trained_workspace: TrainedWorkspace, tmp_path: Path
+) -> None:
+    root, users, html = trained_workspace.root, trained_workspace.revocable[:2], tmp_path / "r.html"
+    shown = [ask_records(root, user) for user in users]
+    count = sum(one["split"] == "test" for records in shown for one in records)
+    assert count
+    assert "left out" not in must_run(root, "eval").out
+    for user in users:
+        must_run(root, "revoke", "--user", user, "--modality", "audio")
+    left = [one for user in users for one in ask_records(root, user) if one["split"] == "test"]
+    said = f"left out: revoked channels of {len(left)} records of 2 people"
+    assert said in must_run(root, "eval", "--html", str(html)).out
+    assert said in html.read_text("utf-8")
+    assert ask(root)["leftOut"] == {"records": len(left), "subjects": 2}
+    assert ask(root, "--cohort", "foundation")["leftOut"] == {"records": 0, "subjects": 0}
 
 
 def test_the_table_puts_the_constant_beside_each_number(

@@ -164,13 +164,17 @@ def test_the_stated_values():
     assert set(missed.values()) == {0.0}
 
 
-def test_the_label_range_says_which_metrics_and_a_name_overrides_it():
+def test_the_label_range_says_which_metrics_and_a_name_overrides_it_where_it_fits():
     assert [family_of(task).name for task in (MOSI, SIMS, STARS, CLASSES)] == [
         "mosi", "sims", "regression", "classes"
     ]  # fmt: skip
     assert set(score(np.ones(2), np.ones((2, 1)), STARS)) == {"mae", "pearson"}
-    assert family_of(STARS, "sims").name == "sims"
-    for task, name in ((CLASSES, "mosi"), (MOSI, "classes")):
+    half = Task(kind="regression", label_range=(-0.5, 0.5))
+    assert family_of(half, "sims").name == "sims"
+    for task in (MOSI, SIMS, STARS):
+        assert family_of(task, "regression").name == "regression"
+    refused = ((CLASSES, "mosi"), (MOSI, "classes"), (MOSI, "sims"), (SIMS, "mosi"))
+    for task, name in (*refused, (STARS, "sims"), (STARS, "mosi")):
         with pytest.raises(UsageError):
             family_of(task, name)
 

@@ -1,6 +1,7 @@
 """The report says everything that was measured, needs nothing else, and is well formed."""
 
 import re
+from datetime import date
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mbd import __version__
 from mbd.data.synthetic import synthesise
 from mbd.evaluation import wording
 from mbd.evaluation.conditions import PROTOCOLS, Setting, conditions
@@ -99,6 +101,23 @@ def test_every_row_stands_in_it_with_its_number_of_records_and_its_constant():
         section = REPORT.split(f'<section id="{name}">')[1].split("</section>")[0]
         assert section.count("constant predictor") >= 1
         assert section.count("stroke-dasharray") >= 2
+
+
+def test_the_page_says_when_and_with_which_program_it_was_made():
+    told = page(EVERYTHING, date(2026, 1, 31))
+    assert "<dt>Date</dt><dd>2026-01-31</dd>" in told
+    assert f"<dt>Program</dt><dd>mbd {__version__}</dd>" in told
+
+
+def test_no_heading_is_parted_from_its_text_on_paper():
+    """Each heading lies in a block that paper does not break, with a text or key of its own."""
+    told = page(evaluation(skipped={"gradients": "no core"}))
+    tops = re.findall(r"class=top>(.*?)</(?:div|section)>", told, re.DOTALL)
+    assert sum(one.count("<h2>") + one.count("<h3>") for one in tops) == (
+        told.count("<h2>") + told.count("<h3>")
+    )
+    assert all(re.search(r"</h[23]>\s*<p", one) for one in tops if "<h" in one)
+    assert ".top { break-inside: avoid; break-after: avoid; }" in told
 
 
 def test_what_was_not_measured_says_why():

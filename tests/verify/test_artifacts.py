@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,10 +15,28 @@ from hypothesis import strategies as st
 
 from mbd.canonical.digest import sha256_hex
 from mbd.canonical.json import dumps
+from mbd.deletion.parameters import HeadPolicy
 from mbd.errors import DataError
+from mbd.head.feature_map import FeatureMap
+from mbd.head.solve import HeadScale
+from mbd.model.core import Core, CoreConfig
+from mbd.model.snapshot import core_digest, save_core
+from mbd.training.settings import CoreSettings
 from mbd.values import FileDigest, parse_availability
 from mbd.verify import Report, verify_bundle
+from mbd.verify.core_file import CONFIG_MEMBERS
 from mbd.verify.head_file import read_head
+from mbd.verify.model_policy import (
+    Constants,
+    Features,
+    HeadSetting,
+    NetworkSetting,
+    Scale,
+    parse_policy,
+)
+from mbd.verify.report import settle
+from mbd.verify.summary import summary
+from mbd.workspace.settings import HeadSettings
 from tests.certificate.samples import HEADS, exact_outcome, head, outcome, retrained_outcome
 from tests.verify.world import LATER, World, make_world
 
@@ -41,7 +61,15 @@ def policy(**changes: Any) -> dict[str, Any]:
                 "grid": 2.0**-30,
                 "scale": {"feature_bits": 11, "target_bits": 12, "strong_convexity": 0.25},
             },
-            "featureMap": {},
+            "featureMap": {
+                "inputs": 3,
+                "width": D,
+                "frequency_std": 1.0,
+                "clip": 2.5,
+                "amplitude": 2380,
+                "linear_shift": 0,
+                "seed": f"0 {name}",
+            },
         }
         for name in HEADS
     }
@@ -60,12 +88,32 @@ def policy(**changes: Any) -> dict[str, Any]:
         "cohorts": ["foundation"],
         "modalities": ["audio", "text"],
     }
-    modalities = [{"name": name, "width": 3, "derivedFrom": []} for name in ("audio", "text")]
+    modalities = [
+        {"name": name, "width": 3, "maxLength": 1, "range": None, "derivedFrom": []}
+        for name in ("audio", "text")
+    ]
+    moments = {"mean": [0.0, 0.5, -1.0], "std": [1.0, 1.0, 2.0]}
+    scaler = {"steps": moments, "pooled": None, "weights": [1.0, 1.0, 1.0]}
     return {
         "schema": "urn:mbd:policy:v1",
-        "dataset": {"name": "small", "modalities": modalities, "labelDerivedFrom": ["text"]},
+        "trainingId": "01J00000000000000000000000",
+        "dataset": {
+            "name": "small",
+            "task": {"kind": "regression", "labelRange": [-3.0, 3.0], "classes": []},
+            "modalities": modalities,
+            "cohorts": {"foundation": {"fraction": 0.4, "seed": 0}},
+            "labelDerivedFrom": ["text"],
+        },
+        "core": "none",
+        "coreDigest": None,
+        "seed": 0,
+        "scaler": {"audio": scaler, "text": scaler},
+        "base": [0.0, 0.0],
         "heads": heads,
         "provenance": [core, *blocks],
+        "plannedRows": 1000,
+        "defaultEpsilon": 1.0,
+        "defaultDelta": 1e-6,
         **changes,
     }
 
@@ -135,7 +183,15 @@ def test_an_exact_release_matches_its_certificate_beside_noised_heads(tmp_path):
     assert (report.exit_code, report.level_reached) == (0, "LOGGED+ARTIFACTS")
 
 
-RECIPE = {"core": "auto", "seed": 0}
+RECIPE = {
+    "core": "auto",
+    "seed": 0,
+    "device": "auto",
+    "network": {"hidden": 32, "dropout": 0.3},
+    "heads": {"width": 256, "strong_convexity": "auto"},
+    "epsilon": 1.0,
+    "delta": 1e-6,
+}
 
 
 def test_a_retrained_model_matches_its_certificate(tmp_path):
@@ -166,11 +222,49 @@ def test_a_model_with_a_file_changed_added_or_missing_does_not(tmp_path):
     (folder / "old.safetensors").write_bytes(b"x")
     assert code(judge((world, folder))) == "artifact.extra"
     (folder / "old.safetensors").unlink()
-    (folder / "policy.json").unlink()
+    (folder / "heads/audio.safetensors").rename(tmp_path / "away")
     assert code(judge((world, folder))) == "artifact.missing"
+    (tmp_path / "away").rename(folder / "heads/audio.safetensors")
+    (folder / "policy.json").unlink()
     (tmp_path / "elsewhere").write_bytes(kept)
     (folder / "policy.json").symlink_to(tmp_path / "elsewhere")
     assert code(judge((world, folder))) == "artifact.changed"
+
+
+def test_a_folder_that_is_no_model_says_nothing_against_the_certificate(tmp_path):
+    world, folder = issued(tmp_path, files())
+
+    report = judge((world, folder.parent))
+
+    assert (report.checks[18].code, report.exit_code) == ("artifact.not_a_model", 3)
+    assert f"perhaps {folder} was meant" in report.checks[18].reason
+    (tmp_path / "policy.json").write_text("{}")  # of something else
+    (folder / "policy.json").rename(tmp_path / "away")
+    assert judge((world, folder)).checks[18].code == "artifact.not_a_model"
+
+
+def test_altered_files_are_counted_and_the_folder_is_blamed(tmp_path):
+    world, folder = issued(tmp_path, files())
+    (folder / "heads/audio.safetensors").write_bytes(b"x")
+
+    report = judge((world, folder))
+
+    assert "1 of 4 files differ, heads/audio.safetensors first" in report.checks[18].reason
+    assert "the folder is not the model of this certificate" in summary(report).splitlines()[-1]
+
+
+def test_one_model_and_several_certificates(tmp_path):
+    """It is required of those that are about it; without any of them, every one fails."""
+    new, folder = issued(tmp_path, files())
+    old, _ = issued(tmp_path / "old", files(more=1))
+    given = {"now": LATER, "model_dir": folder}
+    first, second = (verify_bundle(one.data, one.trust, **given) for one in (new, old))
+
+    matched = settle([second, first])
+    assert [one.exit_code for one in matched] == [0, 0]
+    assert matched[0].checks[18].code == "artifact.other_release"
+    assert matched[0].level_reached == "LOGGED"
+    assert [one.exit_code for one in settle([second, second])] == [1, 1]
 
 
 def test_exact_of_a_model_with_noise_is_refused(tmp_path):
@@ -280,3 +374,119 @@ def test_any_bytes_are_a_head_or_refused(tmp_path, position, value):
     except DataError:
         return
     assert (found.dimension * found.outputs, found.noise_steps >= 0) == (D * K, True)
+
+
+EXTRA: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a policy": lambda p: p.update(note="x"),
+    "a head": lambda p: p["heads"]["text"].update(note="x"),
+    "constants": lambda p: p["heads"]["text"]["constants"].update(note="x"),
+    "a scale": lambda p: p["heads"]["text"]["constants"]["scale"].update(note=1),
+    "a feature map": lambda p: p["heads"]["text"]["featureMap"].update(note=1),
+    "a data set": lambda p: p["dataset"].update(note=[]),
+    "a task": lambda p: p["dataset"]["task"].update(note=[]),
+    "a channel": lambda p: p["dataset"]["modalities"][0].update(note=[]),
+    "cohorts": lambda p: p["dataset"]["cohorts"].update(note={}),
+    "a cohort": lambda p: p["dataset"]["cohorts"]["foundation"].update(note=[]),
+    "a block": lambda p: p["provenance"][0].update(note="x"),
+    "a scaler": lambda p: p["scaler"]["text"].update(note=[]),
+    "moments": lambda p: p["scaler"]["text"]["steps"].update(note=[]),
+    "a recipe": lambda p: p["recipe"].update(note=0),
+    "a network": lambda p: p["recipe"]["network"].update(note=0),
+    "head settings": lambda p: p["recipe"]["heads"].update(note=0),
+}
+
+
+@pytest.mark.parametrize("name", EXTRA)
+def test_a_policy_has_no_room_for_anything_else(tmp_path, name):
+    made = policy(recipe=RECIPE)
+    made = json.loads(json.dumps(made))
+    parse_policy(dumps(made))
+    EXTRA[name](made)
+    content = {**files(), "policy.json": dumps(made)}
+    assert code(judge(issued(tmp_path, content))) == "policy.invalid"
+
+
+def test_a_policy_is_written_in_one_way(tmp_path):
+    content = {**files(), "policy.json": json.dumps(policy(), indent=1).encode()}
+    assert code(judge(issued(tmp_path, content))) == "policy.invalid"
+
+
+def test_every_member_that_training_writes_is_known():
+    """The verifier's form of a policy is its own; it must not fall behind the engine's."""
+    assert set(get_args(NetworkSetting)) == {one.name for one in fields(CoreSettings)}
+    assert set(get_args(HeadSetting)) == set(HeadSettings.model_fields)
+    assert set(CONFIG_MEMBERS) == {one.name for one in fields(CoreConfig)}
+    assert set(Features.model_fields) == {one.name for one in fields(FeatureMap)}
+    assert set(Constants.model_fields) == {one.name for one in fields(HeadPolicy)}
+    assert set(Scale.model_fields) == {one.name for one in fields(HeadScale)}
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory) -> tuple[dict[str, bytes], str]:
+    """The files of a real core as training writes them, and what the policy calls it."""
+    made = Core(CoreConfig(widths=(("audio", 5), ("text", 3)), kind="regression", outputs=K))
+    folder = tmp_path_factory.mktemp("core")
+    return {path.name: path.read_bytes() for path in save_core(made, folder)}, core_digest(made)
+
+
+def test_the_core_is_the_one_that_the_policy_fixed(tmp_path, core):
+    found, digest = core
+    content = {**files(core="trained", coreDigest=digest), **found}
+    assert judge(issued(tmp_path / "good", content)).exit_code == 0
+    content = {**files(core="trained", coreDigest="0" * 64), **found}
+    assert code(judge(issued(tmp_path / "other", content))) == "artifact.core"
+
+
+def test_core_files_are_there_if_and_only_if_there_is_a_core(tmp_path, core):
+    found, digest = core
+    trained = files(core="trained", coreDigest=digest)
+    cases = [
+        {**files(), **found},
+        {**files(), "core.json": b"{}", "core.safetensors": b"somebody's data"},
+        trained,
+        {**trained, "core.json": found["core.json"]},
+        {**trained, "core.safetensors": found["core.safetensors"]},
+    ]
+    for number, content in enumerate(cases):
+        assert code(judge(issued(tmp_path / str(number), content))) == "artifact.core"
+
+
+def _with_header(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    length = int.from_bytes(content[:8], "little")
+    header = change(content[8 : 8 + length])
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
+
+
+SMUGGLED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "behind the tensors": ("core.safetensors", lambda c: c + b"data"),
+    "instead": ("core.safetensors", lambda c: b"data"),
+    "another weight": ("core.safetensors", lambda c: c[:-1] + bytes([c[-1] ^ 1])),
+    "more spaces": ("core.safetensors", lambda c: _with_header(c, lambda h: h + b" " * 8)),
+    "metadata": (
+        "core.safetensors",
+        lambda c: _with_header(c, lambda h: b'{"__metadata__":{"note":"x"},' + h[1:]),
+    ),
+    "a tensor of nothing": (
+        "core.safetensors",
+        lambda c: _with_header(
+            c, lambda h: b'{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},' + h[1:]
+        ),
+    ),
+    "a member": ("core.json", lambda c: c.replace(b'"core": {', b'"core": {\n  "a": 1,')),
+    "a member beside": ("core.json", lambda c: c.replace(b"{", b'{\n "a": 1,', 1)),
+    "a line": ("core.json", lambda c: c + b"\n"),
+    "another size": ("core.json", lambda c: c.replace(b'"hidden": 32', b'"hidden": 33')),
+}
+
+
+@pytest.mark.parametrize("name", SMUGGLED)
+def test_nothing_is_hidden_in_the_files_of_a_core(tmp_path, core, name):
+    found, digest = core
+    path, change = SMUGGLED[name]
+    assert change(found[path]) != found[path]
+    content = {
+        **files(core="trained", coreDigest=digest),
+        **found,
+        path: change(found[path]),
+    }
+    assert code(judge(issued(tmp_path, content))) == "artifact.core"

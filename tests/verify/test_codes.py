@@ -29,7 +29,7 @@ from mbd.signing.keys import generate_key
 from mbd.verify import Report, verify_bundle
 from mbd.verify.codes import CODES
 from mbd.verify.memory import Recalled
-from mbd.verify.report import LEVELS
+from mbd.verify.report import LEVELS, settle
 from mbd.verify.run import CHECKS
 from mbd.verify.words import LEVELS_IN_WORDS, PASSED
 from tests.certificate.samples import NOW, altered, empirical_outcome, exact_outcome
@@ -192,6 +192,13 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(0)
 
 
+def of_another_release(folder: Path) -> Report:
+    """Two certificates and one model: the second is about an earlier release."""
+    world, place = model.issued(folder, model.files())
+    old, _ = model.issued(folder / "old", model.files(more=1))
+    return settle([model.judge((one, place)) for one in (world, old)])[1]
+
+
 PARAMETERS = "guarantee.parameters.0"
 FILES = [f"heads/{name}.safetensors" for name in ("audio", "audio+text", "text")]
 OTHER = generate_key()
@@ -302,7 +309,11 @@ PRODUCERS: dict[str, Producer] = {
     ),
     # The model.
     "model.missing": lambda folder: judge(),
-    "artifact.missing": with_files_changed(lambda place: (place / "policy.json").unlink()),
+    "artifact.missing": with_files_changed(
+        lambda place: (place / "heads/audio.safetensors").unlink()
+    ),
+    "artifact.not_a_model": with_files_changed(lambda place: (place / "policy.json").unlink()),
+    "artifact.other_release": of_another_release,
     "artifact.extra": with_files_changed(lambda place: (place / "more").write_text("x")),
     "artifact.changed": with_files_changed(lambda place: (place / "policy.json").write_text("x")),
     "artifact.head": model_of({**model.files(), "heads/text.safetensors": b"x"}),

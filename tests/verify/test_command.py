@@ -18,7 +18,7 @@ from mbd.cli.main import invoke
 from mbd.verify.case import Case
 from mbd.verify.trust import render_trust
 from tests.certificate.samples import NOW
-from tests.verify.world import World, make_world
+from tests.verify.world import SmallLog, World, make_world
 
 WORLD = make_world()
 
@@ -92,7 +92,7 @@ def test_the_json_carries_the_report(folder, capsys):
         (["absent*.json", "--trust", "mine.toml"], 2),
         (["cert.json", "--trust", "mine.toml", "--receipt", "absent"], 2),
         (["cert.json", "--trust", "mine.toml", "--model", "absent"], 2),
-        (["cert.json", "--trust", "mine.toml", "--model", "."], 1),
+        (["cert.json", "--trust", "mine.toml", "--model", "."], 3),
         (["cert.json", "foreign.json", "--trust", "mine.toml"], 3),
         (["*.json", "--trust", "mine.toml"], 1),
         ([], 2),
@@ -200,6 +200,100 @@ def test_what_was_given_in_place_of_a_bundle_is_named(folder, capsys, content, w
     assert f"this is {words}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["verify", "keys", "--trust", "mine.toml"], "this is an export of keys"),
+        (["verify", "cert.json", "--trust", "keys"], "trust file keys: this is an export of keys"),
+        (["verify", "cert.json", "--trust", "cert.json"], "this is a certificate"),
+        (["trust", "add", "cert.json", "--trust", "new"], "this is a certificate"),
+        (["trust", "add", "receipt.r", "--trust", "new"], "this is a receipt"),
+        (["verify", "cert.json", "--trust", "limit"], "want a number without quotes, got '0.5'"),
+        (["verify", ".", "--trust", "mine.toml"], "FILE: .: Is a directory"),
+        (["verify", "cert.json", "--trust", "nope"], "trust file nope: No such file"),
+    ],
+)
+def test_every_option_says_what_it_was_given_and_names_it_once(folder, capsys, arguments, words):
+    (folder / "keys").write_text('{"schema":"urn:mbd:cli:key-export:v1","keys":[]}')
+    (folder / "limit").write_text(trust_text(WORLD) + '[limits]\nepsilon = "0.5"\n')
+
+    assert invoke(arguments) in (1, 2)
+
+    captured = capsys.readouterr()
+    said = captured.out + captured.err
+    assert words in said
+    for name in ("keys", "nope", "limit", "."):
+        assert f"{name}: {name}: " not in said
+        assert f"{name}: trust file {name}" not in said
+
+
+def test_a_line_end_too_many_is_explained(folder, capsys):
+    (folder / "mailed.json").write_bytes(WORLD.data + b"\n")
+
+    assert invoke(["verify", "mailed.json", "--trust", "mine.toml"]) == 1
+    assert "may have changed its line ends" in capsys.readouterr().out
+
+
+def test_standard_input_is_a_file_too(folder):
+    line = [sys.executable, "-m", "mbd", "verify", "-", "--trust", "mine.toml", "--json"]
+    done = subprocess.run(line, cwd=folder, input=WORLD.data, capture_output=True, check=False)
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["file"] == "-"
+
+
+def test_the_same_certificate_is_counted_once(folder, capsys):
+    (folder / "copy.json").write_bytes(WORLD.data)
+
+    assert invoke(["verify", "cert.json", "copy.json", "--trust", "mine.toml", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "files" not in json.loads(captured.out)
+    assert "copy.json is cert.json again: counted once" in captured.err
+
+
+def test_a_missing_file_stops_none_of_the_others(folder, capsys):
+    arguments = ["verify", "absent.json", "cert.json", "--trust", "mine.toml"]
+
+    assert invoke(arguments) == 2
+    captured = capsys.readouterr()
+    last = captured.out.splitlines()[-1]
+    assert last.startswith("VALID at checkpoint ")
+    assert last.endswith("; 1 not read, see standard error")
+    assert "mbd: FILE: absent.json: no such file" in captured.err
+    assert invoke([*arguments, "--json"]) == 2
+    found = document(capsys)
+    assert (found["exitCode"], found["unread"]) == (2, ["absent.json: no such file"])
+
+
+def test_what_was_altered_is_not_blamed_on_the_issuer(folder, capsys):
+    """A payload with a smaller epsilon: the issuer never signed it."""
+    lie = json.loads(WORLD.envelope.payload)
+    lie["predicate"]["guarantee"]["epsilon"] = "0.01"
+    envelope = replace(WORLD.envelope, payload=dumps(lie))
+    (folder / "lie.json").write_bytes(replace(WORLD.bundle, envelope=envelope).to_bytes())
+
+    assert invoke(["verify", "lie.json", "--trust", "mine.toml"]) == 1
+    out = capsys.readouterr().out
+    assert "  fail         8  " in out
+    last = out.splitlines()[-1]
+    assert last.startswith("INVALID: sig.invalid (altered since it was signed, or not by this key)")
+    assert " and 2 more failed checks; " in last
+
+
+def test_whether_the_root_at_issue_was_compared_is_said(folder, capsys):
+    assert invoke(["verify", "cert.json", "--trust", "mine.toml"]) == 0
+    assert "its root at size 3 is the one it names" in capsys.readouterr().out
+    log = SmallLog([*WORLD.log.entries[:3], *WORLD.log.entries[4:6], WORLD.log.entries[3]])
+    (folder / "late.json").write_bytes(replace(WORLD, log=log, index=5).data)
+    arguments = ["verify", "late.json", "--trust", "mine.toml", "--no-memory"]
+    assert invoke(arguments) == 0
+    out = capsys.readouterr().out
+    assert "its root at size 3 was not compared" in out
+    assert "; the root at issue (size 3) was not compared; " in out
+    assert invoke([*arguments, "--json"]) == 0
+    assert "the root at issue (size 3) was not compared" in document(capsys)["notChecked"]
+
+
 def test_an_escrow_opens_nothing_without_the_data(folder):
     assert invoke(["verify", "cert.json", "--escrow", "receipt.r"]) == 2
 
@@ -241,7 +335,13 @@ def test_a_trust_file_that_nobody_named_is_warned_of(folder, capsys):
     (folder / "trust.toml").write_text(trust_text(WORLD))
 
     assert invoke(["verify", "cert.json"]) == 0
-    assert "believing ./trust.toml: make sure that it did not come" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "believing ./trust.toml: make sure that it did not come" in captured.err
+    assert captured.out.splitlines()[-1].endswith("; by ./trust.toml, which nobody named")
+    assert invoke(["verify", "cert.json", "--json"]) == 0
+    assert document(capsys)["trustNamed"] is False
+    assert invoke(["verify", "cert.json", "--trust", "trust.toml", "--json"]) == 0
+    assert document(capsys)["trustNamed"] is True
     assert invoke(["-q", "verify", "cert.json"]) == 0
     assert "believing ./trust.toml" in capsys.readouterr().err
     assert invoke(["verify", "cert.json", "--trust", "trust.toml"]) == 0
@@ -251,7 +351,9 @@ def test_a_trust_file_that_nobody_named_is_warned_of(folder, capsys):
 def test_without_a_trust_file_that_is_said(folder, capsys):
     assert invoke(["verify", "cert.json"]) == 3
 
-    assert "no trust file" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "no trust file" in captured.err
+    assert "make a trust file with `mbd trust add keys.json`" in captured.out.splitlines()[-1]
 
 
 @pytest.mark.parametrize("option", ["FILE", "--trust", "--receipt"])
@@ -281,12 +383,15 @@ def test_the_name_of_a_file_cannot_move_the_cursor(folder, capsys, name):
     (folder / "odd" / name).write_bytes(b"")
     (folder / "model").mkdir()
     (folder / "model" / name).write_bytes(b"")
-    assert invoke(["verify", "cert.json", "--trust", "mine.toml", "--model", "model"]) == 1
+    assert invoke(["verify", "cert.json", "--trust", "mine.toml", "--model", "model"]) == 3
     assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
 
 
-@pytest.mark.parametrize("line", ["verify cert.json", "--help", "verify x --json"])
-def test_an_output_that_cannot_be_written_is_an_error_and_no_defect(folder, line):
+@pytest.mark.parametrize(
+    ("line", "code"), [("verify cert.json", 70), ("--help", 1), ("verify x --json", 70)]
+)
+def test_an_output_that_cannot_be_written_is_an_error_and_no_verdict(folder, line, code):
+    """1 would say that the certificate is invalid."""
     program = f"from mbd.cli.main import run\nrun({line.split()!r})"
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -298,7 +403,7 @@ def test_an_output_that_cannot_be_written_is_an_error_and_no_defect(folder, line
             check=False,
         )
 
-    assert done.returncode == 1
+    assert done.returncode == code
     assert "the result could not be written" in done.stderr
     assert "Traceback" not in done.stderr
 

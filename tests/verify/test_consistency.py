@@ -299,12 +299,11 @@ def test_another_file_may_be_named_as_the_memory(folder):
     assert verify("--memory", "mine", "--no-memory") == 2
 
 
-@pytest.mark.parametrize("kind", ["text", "folder", "pipe", "link"])
+@pytest.mark.parametrize("kind", ["text", "pipe", "link"])
 def test_a_damaged_memory_is_never_overwritten(folder, capsys, kind):
     place = folder / "mine"
     {
         "text": lambda: place.write_text("nonsense"),
-        "folder": place.mkdir,
         "pipe": lambda: os.mkfifo(place),
         "link": lambda: place.symlink_to("absent"),
     }[kind]()
@@ -314,6 +313,54 @@ def test_a_damaged_memory_is_never_overwritten(folder, capsys, kind):
     assert "what is remembered of this log cannot be read" in capsys.readouterr().out
     assert verify("--memory", "mine", "--require", "CONSISTENT") == 3
     assert place.lstat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_folder_is_no_memory(folder):
+    assert verify("--memory", ".") == 2
+
+
+def test_on_a_first_visit_a_proof_from_or_to_what_is_shown_is_no_obstacle(folder, capsys):
+    """Whoever follows the manual gives one from the start; there is nothing to compare yet."""
+    now = grown(LOG, 6)
+    (folder / "growth").write_bytes(growth(WORLD, 7, now))
+
+    assert verify("--consistency", "growth") == 0
+    assert "a first visit; the log grew from size 7 to 13" in capsys.readouterr().out
+    assert memory().read_text() == note_of(WORLD, now)
+    assert verify("--consistency", "growth") == 0
+
+    asked = judge(recalled=Recalled(), growth=[growth(WORLD, 7, now)], require="CONSISTENT")
+    idle = judge(recalled=Recalled(), growth=[growth(WORLD, 8, grown(LOG, 9))])
+    bent = judge(recalled=Recalled(), growth=[growth(WORLD, 6, now).replace(b"old 6", b"old 7")])
+    assert asked.exit_code == 3
+    assert (check(idle).code, idle.exit_code, idle.remember) == ("ckpt.no_proof", 3, None)
+    assert (check(bent).code, bent.exit_code) == ("ckpt.proof", 1)
+
+
+def test_what_is_missing_is_asked_for_by_a_command_that_exists():
+    report = judge(recalled=recalled(WORLD, grown(LOG, 4)))
+
+    assert "ask the operator for: mbd ledger consistency 7 11" in check(report).reason
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (WORLD.data, "this is a certificate"),
+        (b'{"schema":"urn:mbd:cli:ledger-consistency:v1"}', "printed with --json"),
+        (note_of(WORLD, grown(LOG, 6)).encode(), "a checkpoint of a log"),
+        (growth(WORLD, 7, grown(LOG, 6)).replace(b"\n", b"\r\n"), "changed its line ends"),
+        (b"", "the file is empty"),
+        (b"old 7\n\nno checkpoint\n", "--consistency: "),
+    ],
+)
+def test_what_is_no_proof_says_nothing_against_the_certificate(given, words):
+    report = judge(recalled=recalled(WORLD, LOG), growth=[given])
+
+    found = (check(report).code, check(report).result, report.exit_code)
+    assert found == ("consistency_proof.malformed", "skipped", 3)
+    assert check(report).reason.startswith("--consistency: ")
+    assert words in check(report).reason
 
 
 def test_a_memory_that_may_not_be_looked_at_is_no_first_visit(tmp_path):

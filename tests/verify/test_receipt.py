@@ -12,6 +12,7 @@ from mbd.certificate.receipt import excerpt, parse_receipt
 from mbd.errors import DataError, NotFoundError
 from mbd.verify.report import Report
 from mbd.verify.run import verify_bundle
+from mbd.verify.summary import summary
 from tests.certificate.samples import ITEMS, NOW, altered
 from tests.verify.world import make_world
 
@@ -94,6 +95,34 @@ def test_items_of_another_channel_subject_or_size_are_refused():
 def test_a_receipt_is_whole_or_says_that_it_is_an_excerpt(change):
     with pytest.raises(DataError):
         parse_receipt(dumps({**CONTENT, **change}))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (WORLD.data, "this is a certificate"),
+        (b'{"schema":"urn:mbd:cli:key-export:v1"}', "this is an export of keys"),
+        (b"", "the file is empty"),
+        (RECEIPT.to_bytes()[:-5], "--receipt: "),
+        (b'{"escrow":"urn:mbd:escrow:v1"}', "this is an escrow: give it with --escrow"),
+    ],
+)
+def test_what_is_no_receipt_says_nothing_against_the_certificate(given, words):
+    """The mistake is the auditor's: a good certificate is not invalid for it, and not valid."""
+    report = judge(given)
+
+    found = report.checks[19]
+    assert (found.code, found.result, report.exit_code) == ("receipt.schema", "skipped", 3)
+    assert found.reason.startswith("--receipt: ")
+    assert words in found.reason
+
+
+def test_a_receipt_that_does_not_open_is_named_as_the_fault():
+    """Anyone can forge one of a good certificate."""
+    last = summary(judge(dumps({**CONTENT, "subject": "43"}))).splitlines()[-1]
+
+    assert last.startswith("INVALID: receipt.subject: the receipt and the certificate do not")
+    assert "says nothing against the certificate by itself; level LOGGED" in last
 
 
 def test_a_receipt_without_items_opens_no_deleted_set_that_has_some():

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 import mbd.deletion.release as release_module
+import mbd.workflows.certify as certify_module
 import mbd.workflows.release as release_workflow
+import mbd.workflows.snapshots as snapshots_module
 import mbd.workflows.stage as stage_module
 import mbd.workflows.staging as staging_module
 import mbd.workflows.steps as steps_module
+from mbd.canonical.digest import sha256_hex
+from mbd.certificate.issue import LoggedPolicy
 from mbd.data.erasure import BucketErasure, erase_bucket
 from mbd.data.prepared import PreparedRows, PreparedStore
 from mbd.data.records import Records
@@ -22,9 +26,11 @@ from mbd.deletion.surgical import Rounded
 from mbd.head.integers import Ints
 from mbd.head.solve import HeadScale, solve
 from mbd.head.state import HeadState
+from mbd.privacy.accountant import sensitivity_of
+from mbd.values import FileDigest
 from mbd.workflows.policy import Policy
 from mbd.workflows.session import Session
-from mbd.workflows.snapshots import ReleasedHead
+from mbd.workflows.snapshots import ModelSnapshot, ReleasedHead
 from mbd.workflows.staging import Release
 
 Patch = pytest.MonkeyPatch
@@ -55,6 +61,80 @@ def old_heads(patch: Patch, session: Session) -> None:
         return {n: held[n] for n in release.selected}, honest(policy, states, release)[1]
 
     patch.setattr(staging_module, "_release", released)
+
+
+def tolerance_of_nothing(patch: Patch, session: Session) -> None:
+    """A tolerance so small that epsilon is 0, beside a release that is honest otherwise."""
+    honest = staging_module._release
+
+    def released(
+        policy: Policy, states: Mapping[str, HeadState], release: Release
+    ) -> tuple[dict[str, ReleasedHead], Any]:
+        heads, parameters = honest(policy, states, release)
+        return heads, tuple(
+            replace(
+                one,
+                tolerance=1e-30,
+                sensitivity=sensitivity_of(1e-30, one.strong_convexity),
+            )
+            for one in parameters
+        )
+
+    patch.setattr(staging_module, "_release", released)
+
+
+def policy_never_announced(patch: Patch, session: Session) -> None:
+    """Another lambda in a policy of its own, which the certificate binds and the log never saw."""
+    made: list[bytes] = []
+    honest, derive = staging_module._release, snapshots_module.derive_model
+
+    def released(
+        policy: Policy, states: Mapping[str, HeadState], release: Release
+    ) -> tuple[dict[str, ReleasedHead], Any]:
+        heads = dict(policy.heads)
+        for name in release.selected:
+            constants = heads[name].constants
+            scale = replace(
+                constants.scale, strong_convexity=4096 * constants.scale.strong_convexity
+            )
+            heads[name] = replace(heads[name], constants=replace(constants, scale=scale))
+        bent = replace(policy, heads=heads)
+        made.append(bent.to_bytes())
+        return honest(bent, states, release)
+
+    def derived(*arguments: Any) -> Any:
+        return _with_files(derive(*arguments), {"policy.json": made[-1]})
+
+    def logged(session: Session, index: int) -> LoggedPolicy:
+        return LoggedPolicy(index=0, leaf_hash="ab" * 32, digest=sha256_hex(made[-1]))
+
+    patch.setattr(stage_module, "check_taint", _nothing)
+    patch.setattr(staging_module, "_release", released)
+    patch.setattr(staging_module, "derive_model", derived)
+    patch.setattr(certify_module, "_logged_policy", logged)
+
+
+def data_in_the_model(patch: Patch, session: Session) -> None:
+    """A file of the data store under the name of a core, in a model that has none."""
+    derive = snapshots_module.derive_model
+    content = next((session.workspace.root / "data" / "store").rglob("*.parquet")).read_bytes()
+
+    def derived(*arguments: Any) -> Any:
+        files = {"core.safetensors": content, "core.json": b"{}"}
+        return _with_files(derive(*arguments), files)
+
+    patch.setattr(stage_module, "check_taint", _nothing)
+    patch.setattr(steps_module, "_refuse_found", _nothing)
+    patch.setattr(staging_module, "derive_model", derived)
+
+
+def _with_files(model: ModelSnapshot, files: Mapping[str, bytes]) -> ModelSnapshot:
+    digests = {file.path: file for file in model.files}
+    for path, content in files.items():
+        (model.folder / path).unlink(missing_ok=True)
+        (model.folder / path).write_bytes(content)
+        digests[path] = FileDigest(path=path, sha256=sha256_hex(content))
+    return replace(model, files=tuple(digests[path] for path in sorted(digests)))
 
 
 def noise_times(factor: float) -> Cheat:

@@ -90,9 +90,16 @@ def test_the_receipt_of_before_says_what_is_gone_not_what_was_granted_since(
     root = trained_workspace.root
     (receipt,) = (root / "receipts").iterdir()
     check = ["state", "check", "--receipt", str(receipt), "--json"]
+    off = must_run(root, *check[:-1]).out
+    assert f"{MODALITY} of {user} is switched off; nothing" in off
+    assert "granted" not in off
     must_run(root, *grant(trained_workspace, user))
     must_run(root, "data", "add", *archive(trained_workspace, ["n1"], user))
-    assert must_run(root, *check).json["findings"] == []
+    found = must_run(root, *check).json
+    assert (found["findings"], found["grantedAgain"]) == ([], [MODALITY])
+    on = must_run(root, *check[:-1]).out
+    assert "consent was granted again since; nothing" in on
+    assert "switched off" not in on
 
 
 def test_a_channel_that_was_switched_on_without_a_logged_consent_is_caught(

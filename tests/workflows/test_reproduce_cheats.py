@@ -38,6 +38,9 @@ REFUTED: dict[str, tuple[Cheat, str]] = {
     "no noise": (cheats.noise_times(0), "reproduce.head"),
     "another lambda": (cheats.another_lambda, "reproduce.head"),
     "a doctored state": (cheats.doctored_state, "reproduce.state"),
+    "a tolerance that nothing reaches": (cheats.tolerance_of_nothing, "reproduce.tolerance"),
+    "a policy that was never announced": (cheats.policy_never_announced, "reproduce.policy"),
+    "data under the name of a core": (cheats.data_in_the_model, "artifact.core"),
     "kept the records": (cheats.kept_records, "reproduce.forget_set"),
     "kept the rows": (cheats.kept_rows, "reproduce.forget_set"),
     "kept the rows under another name": (cheats.rows_renamed, "reproduce.rows"),
@@ -72,7 +75,7 @@ def test_an_escrow_is_enough_to_refute_what_rows_and_model_show(
 ) -> None:
     revoked = cheated(trained_workspace, REFUTED[name][0])
     found = judge(revoked, handed_over(revoked), escrow=escrow_of(revoked))
-    assert_refuted(found, "reproduce.head", "reproduce.rows", "reproduce.state")
+    assert_refuted(found, "reproduce.head", "reproduce.rows", "reproduce.state", REFUTED[name][1])
 
 
 @pytest.mark.parametrize("name", OUT_OF_SIGHT)
@@ -83,7 +86,17 @@ def test_what_an_escrow_cannot_refute_is_said(
     revoked = cheated(trained_workspace, REFUTED[name][0])
     found = judge(revoked, handed_over(revoked), escrow=escrow_of(revoked))
     assert found.result == "pass"
-    assert "takes the receipt" in found.reason
+    assert found.reason.startswith("REPRODUCED: model only: whose data is gone was not checked")
+    assert found.level == "LOGGED+REPRODUCED(model)"
+
+
+def test_a_policy_that_nobody_can_ask_the_log_for_is_said(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    revoked = cheated(trained_workspace, cheats.policy_never_announced)
+    found = judge(revoked, handed_over(revoked, without=("ledger.db",)))
+    assert found.result == "pass"
+    assert "not checked: whether the log announced the policy" in found.reason
 
 
 def test_values_under_a_new_name_with_new_ids_and_salts_are_no_proof_and_no_success(
@@ -102,6 +115,28 @@ def test_the_model_of_before_in_service_is_refuted(
     revoked = revoke(trained_workspace, trained_workspace.revocable[0])
     plant_lazy_engine(revoked.root, before, tmp_path / "cheat")
     assert_refuted(judge(revoked, tmp_path / "cheat"), "reproduce.model", "reproduce.head")
+
+
+def test_an_older_model_that_the_database_calls_current_is_refuted(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    """The certificate's own model lies beside it, for show."""
+    old = trained_workspace.session().model().snapshot
+    kept = shutil.copytree(old.folder, trained_workspace.root.parent / "kept")
+    revoked = revoke(trained_workspace, trained_workspace.revocable[0])
+    honest = judge(revoked, revoked.root)
+    current = trained_workspace.session().model().snapshot.model_id
+    assert f"model {current} is in service" in honest.reason
+
+    shutil.copytree(kept, old.folder)
+    found = judge(revoked, revoked.root)
+    assert (found.exit_code, found.code) == (3, "reproduce.other_model")
+    assert old.model_id in found.reason
+    with trained_workspace.session().database.transaction() as connection:
+        pointers.set(connection, "model", old.to_pointer())
+    found = judge(revoked, revoked.root)
+    assert_refuted(found, "reproduce.in_service")
+    assert old.model_id in found.reason
 
 
 def test_records_put_back_afterwards_are_refuted(trained_workspace: TrainedWorkspace) -> None:

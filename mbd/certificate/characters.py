@@ -1,0 +1,139 @@
+"""Which characters a certificate may hold, and how its own sentence is read: fixed tables.
+
+Both are the same for every version of Unicode, and so of Python: a verdict must not change when
+a library is renewed. `certs/registry.json` publishes them for other languages.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from unicodedata import ucd_3_2_0
+
+REFUSED: tuple[tuple[int, int], ...] = (
+    (0x0000, 0x001F),  # controls
+    (0x007F, 0x00A0),  # controls, a space that is not U+0020
+    (0x00AD, 0x00AD),  # soft hyphen
+    (0x0600, 0x0605),  # signs that format what follows
+    (0x061C, 0x061C),  # direction
+    (0x06DD, 0x06DD),
+    (0x070F, 0x070F),
+    (0x0890, 0x0891),
+    (0x08E2, 0x08E2),
+    (0x1680, 0x1680),  # space
+    (0x180E, 0x180E),
+    (0x2000, 0x200F),  # spaces, joiners, directions
+    (0x2028, 0x202F),  # ends of lines and paragraphs, directions, a space
+    (0x205F, 0x206F),  # a space, invisible operators, directions
+    (0x3000, 0x3000),  # space
+    (0xD800, 0xF8FF),  # surrogates, private use
+    (0xFDD0, 0xFDEF),  # no characters
+    (0xFEFF, 0xFEFF),  # byte order mark
+    (0xFFF0, 0xFFFB),  # annotations
+    (0x110BD, 0x110BD),
+    (0x110CD, 0x110CD),
+    (0x13430, 0x1343F),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE007F),  # tags
+    (0xF0000, 0x10FFFF),  # private use
+    *((plane * 0x10000 + 0xFFFE, plane * 0x10000 + 0xFFFF) for plane in range(15)),
+)
+"""First and last of each range of code points that no text of a certificate may hold.
+
+What a terminal would act on or hide: categories Cc, Cf, Cs, Co, Zl, Zp and Zs but the space, of
+Unicode 15, and what is no character. Characters that later versions add are allowed.
+"""
+
+MARKS: tuple[tuple[int, int], ...] = (
+    (0x0300, 0x036F),
+    (0x1AB0, 0x1AFF),
+    (0x1DC0, 0x1DFF),
+    (0x20D0, 0x20FF),
+    (0xFE20, 0xFE2F),
+)
+"""Accents and the like that are characters of their own: blocks of combining diacritical marks.
+
+Marks of other scripts are those that Unicode 3.2 calls combining.
+"""
+
+_RUNS = (
+    (0x0131, "i"),  # without its dot
+    (0x1D2C, "A"),
+    (0x1D2E, "B"),
+    (0x1D30, "DE"),
+    (0x1D33, "GHIJKLMN"),
+    (0x1D3C, "O"),
+    (0x1D3E, "PRTUWa"),
+    (0x1D47, "bde"),
+    (0x1D4D, "g"),
+    (0x1D4F, "km"),
+    (0x1D52, "o"),
+    (0x1D56, "ptu"),
+    (0x1D5B, "v"),
+    (0x1D62, "iruv"),
+    (0x1D9C, "c"),
+    (0x1DA0, "f"),
+    (0x1DBB, "z"),
+    (0x2090, "aeox"),
+    (0x2095, "hklmnpst"),
+    (0x2C7C, "jV"),
+    (0xA7F2, "CFQ"),
+    (0x107A5, "q"),
+    (0x1D4C1, "l"),
+    (0x1F12B, "CR"),
+    (0x1F130, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    (0x1FBF0, "0123456789"),
+)
+"""First code point -> what it and those after it are read as: what Unicode 3.2 did not know."""
+_LATER = {chr(first + at): one for first, text in _RUNS for at, one in enumerate(text)}
+
+_REFUSED = re.compile(
+    "[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in REFUSED) + "]"
+)
+
+
+def is_shown(text: str) -> bool:
+    """Whether every character of `text` is one that a certificate may hold."""
+    if text.isascii():
+        return text.isprintable()  # the same without a search
+    return _REFUSED.search(text) is None
+
+
+def as_read(text: str) -> str:
+    """Wide, mathematical and accented letters as the plain ones that people read them as."""
+    if text.isascii():
+        return text
+    return "".join(map(_plain, text))
+
+
+@lru_cache(maxsize=4096)
+def _plain(letter: str) -> str:
+    """What a character decomposes to by Unicode 3.2, marks left out, if that is ASCII.
+
+    Python keeps the tables of that version beside the newest ones, for RFC 3454.
+    """
+    if letter in _LATER:
+        return _LATER[letter]
+    letters = ucd_3_2_0.normalize("NFKD", letter)
+    plain = "".join(one for one in letters if not _is_mark(one))
+    return plain if plain.isascii() else letter
+
+
+def _is_mark(letter: str) -> bool:
+    in_blocks = any(first <= ord(letter) <= last for first, last in MARKS)
+    return in_blocks or ucd_3_2_0.combining(letter) != 0
+
+
+def readings() -> dict[str, str]:
+    """ASCII text -> the characters that are read as it, ascending: all that `as_read` knows.
+
+    The empty text has what is left out.
+    """
+    found: dict[str, str] = {}
+    for point in range(0x80, 0x30000):  # Unicode 3.2 decomposes nothing beyond to ASCII
+        letter = chr(point)
+        plain = as_read(letter)
+        if plain != letter and is_shown(letter):
+            found[plain] = found.get(plain, "") + letter
+    return dict(sorted(found.items()))

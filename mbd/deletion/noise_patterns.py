@@ -1,0 +1,138 @@
+"""Is the noise of a model's heads fresh everywhere, as far as simple patterns go?
+
+Each head's size and distribution are tested in `check`; here the heads are held against each
+other and against themselves, since every theorem takes independent noise on every coordinate.
+Under independence each correlation below is exactly normal (given one side, the other projected
+on it), and the number of repeated steps is below a sum of independent coins; so p-values hold at
+any size. What passes has the stated size and none of these patterns. It may still be known to
+somebody: no test can tell a secret fixed vector from fresh noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import exp, log, pi, sqrt
+
+import numpy as np
+from scipy.special import chdtr, chdtrc, chdtri, ndtr
+
+from mbd.head.factor import Floats
+from mbd.head.integers import Ints
+
+MODEL_THRESHOLD = 1e-9
+"""An honest model is accused once in a thousand million checks, over all tests of all its heads."""
+
+_MOST_COLUMNS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class HeadNoise:
+    """What a released head has beside the optimum of its state."""
+
+    head: str
+    deviation: Ints
+    """(d, K) multiples of the grid."""
+    steps: int
+    """Standard deviation that is stated, in multiples of the grid."""
+
+    @property
+    def normal(self) -> Floats:
+        """(d, K) standard normal numbers, if it is what it should be."""
+        return self.deviation / self.steps
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """The least likely pattern, and how likely it is by chance."""
+
+    pattern: str
+    p_value: float
+    """Over all patterns that were looked for."""
+
+
+def find_pattern(noise: Sequence[HeadNoise]) -> Suspicion:
+    """The least likely of the patterns, its p-value times the number of them (Bonferroni)."""
+    found = [
+        *_correlations(noise),
+        *(Suspicion(f"head {one.head} repeats steps", _repeats([one])) for one in noise),
+        Suspicion("heads repeat each other's steps", _repeats(noise)),
+        Suspicion("the noise of all heads together has another size", _joint_size(noise)),
+    ]
+    worst = min(found, key=lambda one: one.p_value)
+    return Suspicion(worst.pattern, min(1.0, len(found) * worst.p_value))
+
+
+def told_apart(coordinates: int, p_value: float = MODEL_THRESHOLD) -> tuple[float, float]:
+    """Between which shares of the stated sigma another one passes at least half of the time.
+
+    Args:
+        coordinates: Independent numbers in the sum of squares.
+        p_value: Two-sided, below which it would be refused.
+    """
+    high = float(chdtri(coordinates, p_value / 2))
+    low = float(chdtri(coordinates, 1 - p_value / 2))
+    return sqrt(low / coordinates), sqrt(high / coordinates)
+
+
+def _correlations(noise: Sequence[HeadNoise]) -> Iterator[Suspicion]:
+    flat = {one.head: one.normal.ravel() for one in noise}
+    for one in noise:
+        z, where = flat[one.head], f"head {one.head}:"
+        half = z.size // 2
+        yield Suspicion(f"{where} its noise follows the order of its weights", _trend(z))
+        yield from _pairs(z[:half], z[half : 2 * half], f"{where} one half of its noise")
+        yield from _pairs(z[0 : 2 * half : 2], z[1 : 2 * half : 2], f"{where} every other number")
+        if one.normal.shape[1] <= _MOST_COLUMNS:
+            for left, right in combinations(one.normal.T, 2):
+                yield Suspicion(f"{where} one column is like another", _alike(left, right))
+    for left_head, right_head in combinations(flat, 2):
+        shared = min(flat[left_head].size, flat[right_head].size)
+        left, right = flat[left_head][:shared], flat[right_head][:shared]
+        yield from _pairs(left, right, f"the noise of head {left_head} (beside {right_head})")
+
+
+def _pairs(left: Floats, right: Floats, what: str) -> Iterator[Suspicion]:
+    """The same, negated, backwards, or moved by half."""
+    yield Suspicion(f"{what} repeats the other", _alike(left, right))
+    yield Suspicion(f"{what} repeats the other backwards", _alike(left, right[::-1]))
+    moved = np.roll(right, right.size // 2)
+    yield Suspicion(f"{what} repeats the other, moved by half", _alike(left, moved))
+
+
+def _alike(left: Floats, right: Floats) -> float:
+    """Two-sided; `left . right / |right|` is standard normal whatever `right` is."""
+    norm = float(np.linalg.norm(right))
+    return 1.0 if norm == 0 else _two_sided(float(left @ right) / norm)
+
+
+def _trend(z: Floats) -> float:
+    order: Floats = np.arange(z.size, dtype=np.float64) - (z.size - 1) / 2
+    return _alike(z, order)
+
+
+def _two_sided(value: float) -> float:
+    return 2 * float(ndtr(-abs(value)))
+
+
+def _repeats(noise: Sequence[HeadNoise]) -> float:
+    """Probability of so many numbers of grid steps, up to their sign, that came before.
+
+    No value and its negative have more than 2 / (steps sqrt(2 pi)) together, so number i meets
+    one of the i before it with at most i times that. A sum of such coins with mean m reaches
+    c > m with probability at most exp(c - m) (m / c)^c (Chernoff).
+    """
+    values = np.abs(np.concatenate([one.deviation.ravel() for one in noise]))
+    repeated = values.size - np.unique(values).size
+    largest = 2 / (min(one.steps for one in noise) * sqrt(2 * pi))
+    mean = values.size * (values.size - 1) / 2 * largest
+    if repeated <= mean or repeated == 0:
+        return 1.0
+    return exp(max(-700.0, repeated - mean + repeated * log(mean / repeated)))
+
+
+def _joint_size(noise: Sequence[HeadNoise]) -> float:
+    squares = sum(float((one.normal**2).sum()) for one in noise)
+    freedom = sum(one.deviation.size for one in noise)
+    return 2 * min(float(chdtr(freedom, squares)), float(chdtrc(freedom, squares)))
