@@ -193,7 +193,7 @@ def _how_to_check(predicate: Predicate, finding: Finding) -> Section:
             command=verify,
         ),
         Point(
-            "With the person's receipt: is it about them, and what was erased?",
+            "With the receipt, the issuer's word: is it about them, and all that they gave?",
             command=f"{verify} --receipt receipt.json",
         ),
         Point(

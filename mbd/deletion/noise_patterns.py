@@ -25,6 +25,12 @@ MODEL_THRESHOLD = 1e-9
 """An honest model is accused once in a thousand million checks, over all tests of all its heads."""
 
 _MOST_COLUMNS = 32
+_WIDTHS = (0.0, 2.0**-20, 2.0**-12, 2.0**-7)
+"""Cells in units of sigma in which numbers count as equal; 0: a single step.
+
+Before the noise a head is off the rounded optimum by what its tolerance allows, so coordinates
+without noise are almost equal, and not equal.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +62,24 @@ def find_pattern(noise: Sequence[HeadNoise]) -> Suspicion:
     """The least likely of the patterns, its p-value times the number of them (Bonferroni)."""
     found = [
         *_correlations(noise),
-        *(Suspicion(f"head {one.head} repeats steps", _repeats([one])) for one in noise),
-        Suspicion("heads repeat each other's steps", _repeats(noise)),
+        *(
+            Suspicion(f"head {one.head} has too many equal numbers", _repeats([one], width))
+            for one in noise
+            for width in _WIDTHS
+        ),
+        *(Suspicion("heads have too many equal numbers", _repeats(noise, w)) for w in _WIDTHS),
         Suspicion("the noise of all heads together has another size", _joint_size(noise)),
     ]
     worst = min(found, key=lambda one: one.p_value)
     return Suspicion(worst.pattern, min(1.0, len(found) * worst.p_value))
+
+
+def pattern_findings(noise: Sequence[HeadNoise]) -> list[str]:
+    """What is wrong with the noise of all heads of a model, for half of what may go wrong."""
+    found = find_pattern(noise) if noise else None
+    if found is None or found.p_value >= MODEL_THRESHOLD / 2:
+        return []
+    return [f"the noise is not drawn afresh: {found.pattern}"]
 
 
 def told_apart(coordinates: int, p_value: float = MODEL_THRESHOLD) -> tuple[float, float]:
@@ -116,16 +134,20 @@ def _two_sided(value: float) -> float:
     return 2 * float(ndtr(-abs(value)))
 
 
-def _repeats(noise: Sequence[HeadNoise]) -> float:
-    """Probability of so many numbers of grid steps, up to their sign, that came before.
+def _repeats(noise: Sequence[HeadNoise], width: float) -> float:
+    """Probability of so many numbers that share their cell, up to the sign, with an earlier one.
 
-    No value and its negative have more than 2 / (steps sqrt(2 pi)) together, so number i meets
-    one of the i before it with at most i times that. A sum of such coins with mean m reaches
-    c > m with probability at most exp(c - m) (m / c)^c (Chernoff).
+    A cell of c steps and its negative have at most 2 c / (steps sqrt(2 pi)) together, so number
+    i meets one of the i before it with at most i times that. A sum of such coins with mean m
+    reaches k > m with probability at most exp(k - m) (m / k)^k (Chernoff).
     """
-    values = np.abs(np.concatenate([one.deviation.ravel() for one in noise]))
+    cells = [max(1, round(width * one.steps)) for one in noise]
+    values = np.concatenate(
+        [np.abs(one.deviation).ravel() // cell for one, cell in zip(noise, cells, strict=True)]
+    )
     repeated = values.size - np.unique(values).size
-    largest = 2 / (min(one.steps for one in noise) * sqrt(2 * pi))
+    shares = [cell / one.steps for one, cell in zip(noise, cells, strict=True)]
+    largest = 2 * max(shares) / sqrt(2 * pi)
     mean = values.size * (values.size - 1) / 2 * largest
     if repeated <= mean or repeated == 0:
         return 1.0

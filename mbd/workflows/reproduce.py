@@ -20,7 +20,7 @@ from typing import NoReturn
 from mbd.certificate.rules import is_retrained
 from mbd.certificate.statement import Predicate
 from mbd.data.buckets import MANIFEST
-from mbd.deletion.noise_patterns import HeadNoise, told_apart
+from mbd.deletion.noise_patterns import HeadNoise, pattern_findings, told_apart
 from mbd.errors import ArithmeticRefused
 from mbd.head.state import HeadState, state_digest
 from mbd.verify.case import Case, CheckFailed, NotReached, Undecided
@@ -37,7 +37,6 @@ from mbd.workflows.reproduce_files import Files, check_unlisted, list_files
 from mbd.workflows.reproduce_ledger import History, Later, read_history
 from mbd.workflows.reproduce_model import (
     ReleasedFiles,
-    check_patterns,
     check_released,
     find_released,
 )
@@ -255,9 +254,8 @@ class _Reproduction:
             for name in guarantee.heads
             if (same or released.alone) and name in released.heads
         ]
-        pattern = check_patterns([one for one in noise if one is not None])
-        if pattern is not None:
-            self._refute("reproduce.noise", pattern, certain=same)
+        for why in pattern_findings([one for one in noise if one is not None]):
+            self._refute("reproduce.noise", why, certain=same)
         missing = sorted(released.missing)
         if missing:
             why = f"{missing[0]} of the certificate's model is not here" + _more(missing)
@@ -374,7 +372,7 @@ class _Reproduction:
             )
         else:
             parts += [
-                "nothing that the receipt lists is in records or rows, or bit for bit under "
+                "nothing that the receipt lists is in records or rows, or unchanged under "
                 "another name; a copy that was changed, be it by one bit, is not seen",
                 compared,
                 "that the receipt names the person and everything they gave is the issuer's word: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from mbd.canonical.numbers import from_decimal
 from mbd.certificate.rules import POLICY_FILE
 from mbd.certificate.statement import Parameters, Predicate
 from mbd.deletion.check import check_deviation
-from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise, find_pattern
+from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise
 from mbd.deletion.parameters import HeadPolicy
 from mbd.errors import DataError, IntegrityError, MbdError
 from mbd.head.integers import Ints
@@ -191,14 +191,6 @@ def check_released(
     )
     noise = HeadNoise(name, deviation, noisy) if released.noise_steps else None
     return None if found.passed else found.detail, noise
-
-
-def check_patterns(noise: Sequence[HeadNoise]) -> str | None:
-    """What is wrong with the noise of all heads together, or None."""
-    found = find_pattern(noise) if noise else None
-    if found is None or found.p_value >= MODEL_THRESHOLD / 2:
-        return None
-    return f"its noise is not drawn afresh: {found.pattern}"
 
 
 def _check_tolerance(

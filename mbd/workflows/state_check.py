@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from mbd.certificate.receipt import Receipt
 from mbd.data.prepared import Bucket
-from mbd.deletion.check import check_head
+from mbd.deletion.check import check_deviation
+from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise, pattern_findings
+from mbd.head.solve import solve
 from mbd.head.state import HeadState, digest_of_heads
 from mbd.privacy.accountant import noise_steps
 from mbd.values import parse_availability
@@ -91,11 +93,14 @@ def check_state(
     rebuilt, findings = _rebuild(session, model, progress)
     papers = papers_of(session, model)
     exact = released_exactly(papers, model.policy.heads)
-    heads = []
+    heads, noise = list[HeadFinding](), list[HeadNoise]()
     for name in sorted(model.policy.heads):
         recorded = state.load(name).digest()
         equal = recorded == rebuilt[name].digest()
-        heads.append(_check(model, name, rebuilt[name], equal, exact=exact[name]))
+        finding, drawn = _check(model, name, rebuilt[name], equal, exact=exact[name])
+        heads.append(finding)
+        noise += drawn
+    findings += pattern_findings(noise)
     findings += [f"{path}: not part of the model" for path in unlisted(model.snapshot)]
     scratch = digest_of_heads({name: found.digest() for name, found in rebuilt.items()})
     findings += ledger_findings(session, model, papers, scratch)
@@ -138,22 +143,24 @@ def _leftovers(rows: Bucket, blocks: Callable[[str, str], bool]) -> Iterator[str
 
 def _check(
     model: CurrentModel, name: str, rebuilt: HeadState, equal: bool, *, exact: bool | None
-) -> HeadFinding:
+) -> tuple[HeadFinding, list[HeadNoise]]:
     constants = model.policy.heads[name].constants
     released = model.snapshot.head(name)
-    found = check_head(
-        rebuilt,
-        constants.scale,
-        released.weights,
+    steps = released.noise_steps
+    deviation = released.weights - solve(rebuilt, constants.scale, constants.grid)
+    found = check_deviation(
+        deviation,
         grid=constants.grid,
-        sigma=released.noise_steps * constants.grid if released.noise_steps else None,
+        sigma=steps * constants.grid if steps else None,
+        threshold=MODEL_THRESHOLD / 2 / len(model.policy.heads),
     )
     noisy = noise_steps(constants.sigma, constants.grid)
     stated = released.noise_steps in ((0, noisy) if exact is None else (0,) if exact else (noisy,))
-    return HeadFinding(
+    finding = HeadFinding(
         head=name,
         rows=rebuilt.rows,
         state="equal" if equal else "differs from the retained rows",
         release=found.detail if stated else "its noise is not the one that was stated",
         ok=found.passed and stated,
     )
+    return finding, [HeadNoise(name, deviation, steps)] if steps else []

@@ -112,7 +112,7 @@ def test_a_key_in_the_bundle_is_never_believed(copied: Service, tmp_path: Path) 
     own = ["--trust", str(copied.root / "trust.toml")]
     assert run_mbd(tmp_path, "verify", str(forged), *own).code == 1
     ran = run_mbd(tmp_path, "trust", "add", str(copied.bundle), "--json")
-    assert (ran.code, ran.json["error"]["code"]) == (1, "trust.invalid")
+    assert (ran.code, ran.json["error"]["code"]) == (2, "trust.invalid")
 
 
 def test_a_passphrase_is_typed_twice_when_it_is_chosen_and_once_when_it_is_used(

@@ -46,6 +46,7 @@ OF_ONE: dict[str, Callable[[], Vector]] = {
     "backwards": lambda: np.concatenate([fresh(1, SIZE // 2), fresh(1, SIZE // 2)[::-1]]),
     "every number twice": lambda: np.repeat(fresh(1, SIZE // 2), 2),
     "a few numbers without noise": lambda: fresh(1) * (np.arange(SIZE) > 8),
+    "almost no noise on some": lambda: np.where(np.arange(SIZE) < 150, 1e-4, 1.0) * fresh(1),
     "one number many times": lambda: np.where(np.arange(SIZE) < 8, 0.7, fresh(1)),
 }
 

@@ -317,6 +317,7 @@ PRODUCERS: dict[str, Producer] = {
     "artifact.extra": with_files_changed(lambda place: (place / "more").write_text("x")),
     "artifact.changed": with_files_changed(lambda place: (place / "policy.json").write_text("x")),
     "artifact.head": model_of({**model.files(), "heads/text.safetensors": b"x"}),
+    "artifact.core": model_of(model.files(core="trained", coreDigest="0" * 64)),
     "artifact.noise": model_of(model.files({"audio": 0})),
     "storage": unreadable,
     "policy.heads": policy("heads", lambda heads: heads.pop("text")),

@@ -187,7 +187,11 @@ CHOICES: dict[str, Choice] = {
     "predicate.guarantee.parameters.*.dimension": _CONSTANT,
     "predicate.guarantee.parameters.*.outputs": _CONSTANT,
     "predicate.guarantee.parameters.*.strongConvexity": _CONSTANT,
-    "predicate.guarantee.parameters.*.tolerance": _CONSTANT,
+    "predicate.guarantee.parameters.*.tolerance": Choice(
+        "how near its optimum a head was before its noise, which no file shows; only the retained "
+        "data bounds it (check 21)",
+        _costs_no_more_than_stated,
+    ),
     "predicate.guarantee.parameters.*.sigma": _CONSTANT,
     "predicate.guarantee.parameters.*.grid": _CONSTANT,
     "predicate.guarantee.rho": _BOUND,

@@ -26,7 +26,7 @@ from mbd.deletion.surgical import Rounded
 from mbd.head.integers import Ints
 from mbd.head.solve import HeadScale, solve
 from mbd.head.state import HeadState
-from mbd.privacy.accountant import sensitivity_of
+from mbd.privacy.accountant import noise_steps, sensitivity_of
 from mbd.values import FileDigest
 from mbd.workflows.policy import Policy
 from mbd.workflows.session import Session
@@ -147,6 +147,20 @@ def noise_times(factor: float) -> Cheat:
             noise = honest(rounded, sigma) - rounded.weights
             scaled: Ints = np.rint(noise * factor).astype(np.int64)
             return rounded.weights + scaled
+
+        patch.setattr(release_module, "release", released)
+
+    return cheat
+
+
+def noise_of(numbers: Callable[[int], np.ndarray]) -> Cheat:
+    """Standard normal numbers by a recipe of our own, scaled as they should be."""
+
+    def cheat(patch: Patch, session: Session) -> None:
+        def released(rounded: Rounded, sigma: float, entropy: object) -> Ints:
+            steps = numbers(rounded.weights.size) * noise_steps(sigma, rounded.grid)
+            noise: Ints = np.rint(steps).astype(np.int64).reshape(rounded.weights.shape)
+            return rounded.weights + noise
 
         patch.setattr(release_module, "release", released)
 

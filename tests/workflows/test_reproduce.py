@@ -12,19 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbd.canonical.items import Item
 from mbd.certificate.escrow import make_escrow, parse_escrow
-from mbd.certificate.receipt import ItemProof, Receipt
 from mbd.data.buckets import BucketFolder, NewBucket
 from mbd.data.prepared import PreparedRows
 from mbd.errors import ArithmeticRefused, DataError
 from mbd.verify import load_trust, logged, signed
 from mbd.verify.case import Case, NotReached, Undecided
 from mbd.workflows.reproduce import make_reproducer
-from mbd.workflows.reproduce_data import ForgetSet
 from mbd.workflows.session import Session
 from tests.conftest import SERVICE, STATE
-from tests.workflows.arrivals import archive
 from tests.workflows.auditing import (
     Revoked,
     contents,
@@ -301,61 +297,6 @@ def test_rows_of_another_width_accuse_nobody(revoked: Revoked, width: int) -> No
     }
     prepared.write_bucket(0, other)
     assert judge(revoked, revoked.root).code == "reproduce.unreadable"
-
-
-def test_equal_values_of_somebody_else_are_their_own(trained_workspace: TrainedWorkspace) -> None:
-    """Two people may say the same sentence."""
-    root, (one, two, *_) = trained_workspace.root, trained_workspace.revocable
-    for user, names in ((one, ["a1", "a2"]), (two, ["b1", "b2"])):
-        must_run(root, "data", "add", *archive(trained_workspace, names, user, seed=3))
-    revoked = revoke(trained_workspace, one)
-    found = judge(revoked, handed_over(revoked))
-    assert (found.exit_code, found.result) == (0, "pass"), found
-    assert "2 equal values belong to others" in found.reason
-
-
-def receipt_of(values: list[str]) -> Receipt:
-    """A receipt that lists these values of one person, as far as `ForgetSet` reads it."""
-    items = [
-        ItemProof.model_construct(record=f"r{n}", modality="audio", features=value, salt=f"s{n}")
-        for n, value in enumerate(values)
-    ]
-    return Receipt.model_construct(subject="u", modalities=("audio",), items=tuple(items))
-
-
-@pytest.mark.parametrize(
-    ("erased", "held", "copied"),
-    [
-        (["a", "b", "c"], ["a", "b"], True),  # most of them, each once
-        (["a", "b", "c"], ["a", "b", "c"], True),
-        (["a", "b", "c", "d"], ["a", "b"], False),  # no more than half
-        (["a"], ["a"], False),  # one is a coincidence
-        (["a", "b"], ["a", "a", "b", "b"], False),  # everybody says that
-        (["a", "a", "b", "b"], ["a", "b"], False),  # they said it twice themselves
-        (["a", "b", "c"], [], False),
-    ],
-)
-def test_most_values_each_met_once_under_another_name_look_like_a_copy(
-    erased: list[str], held: list[str], copied: bool
-) -> None:
-    forget = ForgetSet(receipt_of(erased))
-    for number, value in enumerate(held):
-        forget.meet(
-            Item(
-                record=f"x{number}",
-                subject="v",
-                cohort="revocable",
-                split="train",
-                label="0",
-                modality="audio",
-                steps=1,
-                features=value,
-                salt=f"t{number}",
-            )
-        )
-    assert forget.looks_copied == copied
-    assert not forget.kept
-    assert not forget.there
 
 
 def test_data_that_changes_while_it_is_read_accuses_nobody(revoked: Revoked) -> None:
