@@ -49,6 +49,13 @@ def tour() -> list[Step]:
     return steps
 
 
+def programs() -> list[str]:
+    """Every Python block, in order; they run in the folder in which the tour ends."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    assert blocks
+    return blocks
+
+
 def normalised(text: str) -> str:
     """Text without what differs from run to run: ids, digests, times, paths."""
     for pattern, name in _NAMES:
@@ -84,6 +91,8 @@ def test_the_tour_works_word_for_word(tmp_path: Path, monkeypatch: pytest.Monkey
             f"$ {step.command}\n--- README\n{normalised(step.expected)}\n"
             f"--- now\n{normalised(out.getvalue())}"
         )
+    for block in programs():
+        exec(compile(block, "README.md", "exec"), {})
 
 
 GROUPS = {"consent", "data", "db", "key", "ledger", "receipt", "secrets", "state", "trust"}

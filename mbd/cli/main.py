@@ -51,6 +51,7 @@ _COMMANDS = {
     "train": ("mbd.cli.train:train", "Train a core and the heads that can forget."),
     "eval": ("mbd.cli.evaluate:evaluate", "Measure the model while something is missing."),
     "predict": ("mbd.cli.predict:predict", "Predict from the channels that may be used."),
+    "model": ("mbd.cli.model:model", "The released model as a folder of its own."),
     "revoke": ("mbd.cli.revoke:revoke", "Remove one person's modality from the model."),
     "consent": ("mbd.cli.consent:consent", "Let a revoked channel be used again, later data."),
     "resume": ("mbd.cli.revoke:resume", "Finish what a crash left."),

@@ -10,7 +10,6 @@ import click
 from mbd.cli.context import open_here, session_here
 from mbd.cli.output import emit, json_option, note, progress, table
 from mbd.errors import UsageError
-from mbd.values import MAX_DELTA
 
 if TYPE_CHECKING:
     from mbd.deletion.plan import Method
@@ -78,18 +77,12 @@ def revoke(
     from mbd.workflows.resolve import RevocationRequest, Terms
     from mbd.workflows.revoke import preview_revocation, revoke_modality
 
-    _check_range("--epsilon", epsilon, 0.0, None)
-    _check_range("--delta", delta, 0.0, 1.0)
-    if delta is not None and delta > MAX_DELTA:
-        raise UsageError(
-            f"want at most {MAX_DELTA:g}: a larger one promises nothing", field="--delta"
-        )
+    terms = Terms(method=cast("Method", method), epsilon=epsilon, delta=delta)
     _check_one_way(user, modalities, batch, cancel, request_id)
     if queue and method != "retrain":
         raise UsageError(
             "only a retraining is worth waiting for", field="--queue", hint="add --method retrain"
         )
-    terms = Terms(method=cast("Method", method), epsilon=epsilon, delta=delta)
     if cancel is not None:
         _cancel(ctx, cancel, as_json)
         return
@@ -294,12 +287,3 @@ def _duration(seconds: float | None) -> str:
     if seconds is None:
         return "how long it takes is not known: no training was timed here"
     return f"about {seconds:.1f} s"
-
-
-def _check_range(option: str, value: float | None, low: float, high: float | None) -> None:
-    """Refuse what is not strictly inside (low, high); NaN is inside nothing."""
-    if value is None:
-        return
-    if not (low < value and (value < high if high is not None else value < float("inf"))):
-        upper = "infinity" if high is None else f"{high:g}"
-        raise UsageError(f"want a number strictly between {low:g} and {upper}", field=option)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from mbd.cli.context import session_here
-from mbd.cli.output import emit, json_option, note, progress, table
-from mbd.errors import UsageError
+from mbd.cli.context import open_here, session_here
+from mbd.cli.output import emit, fail, json_option, note, progress, table
+from mbd.errors import MbdError, UsageError
 
 if TYPE_CHECKING:
     from mbd.head.accelerator import Device
+    from mbd.training.distributed import Ranks
 
 
 @click.command(
@@ -38,6 +40,19 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "cpu", "cuda"]),
     help="Where the core is trained, and large products and factors made (mbd.toml).",
 )
+@click.option(
+    "--metrics",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.jsonl",
+    help="Write a line per epoch: losses, learning rate, seconds; and one for the heads.",
+)
+@click.option(
+    "--checkpoints",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep cores there while they are trained: repeated after a kill, training goes on to "
+    "the same core. They hold what was learned from the foundation cohort; removed at the end.",
+)
 @json_option
 @click.pass_context
 def train(
@@ -46,21 +61,35 @@ def train(
     assignments: tuple[str, ...],
     seed: int,
     device: str | None,
+    metrics: Path | None,
+    checkpoints: Path | None,
     as_json: bool,
 ) -> None:
     """Train a model whose heads can forget.
 
     The core and every choice look at the foundation (or calibration) cohort only;
     everybody else reaches the model through the integer state of the heads.
+
+    Under torchrun (torchrun --nproc-per-node 4 -m mbd train) the first process trains the core
+    and writes; all of them prepare rows and sum, to the same state as one process alone.
     """
+    from mbd.training.distributed import joined
     from mbd.workflows.train import TrainOptions, train_model
 
     overrides = dict(_assignment(text) for text in assignments)
     options = TrainOptions(
-        core=core, overrides=overrides, seed=seed, device=cast("Device | None", device)
+        core=core,
+        overrides=overrides,
+        seed=seed,
+        device=cast("Device | None", device),
+        metrics=metrics,
+        checkpoints=checkpoints,
     )
-    with session_here(ctx, write=True) as session, progress("training") as report:
-        trained = train_model(session, options, note=note, progress=report)
+    with joined() as ranks:
+        if ranks is not None and not ranks.first:
+            ctx.exit(_help(ctx, ranks))
+        with session_here(ctx, write=True) as session, progress("training") as report:
+            trained = train_model(session, options, note=note, progress=report, ranks=ranks)
     heads = [
         (name, f"{head.strong_convexity:g}", f"{head.sigma:.3g}", f"{head.tolerance:.3g}", rows)
         for name, head, rows in trained.heads
@@ -83,6 +112,17 @@ def train(
         + f"\nState {trained.state[:16]}…  policy is ledger entry {trained.policy_entry}"
     )
     emit("train", payload, as_json, text)
+
+
+def _help(ctx: click.Context, ranks: Ranks) -> int:
+    """What a process other than the first does; standard output is the first one's alone."""
+    from mbd.workflows.ranks import help_to_build
+
+    try:
+        help_to_build(open_here(ctx), ranks)
+    except MbdError as error:
+        return fail(f"train, rank {ranks.rank}", error, as_json=False)
+    return 0
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -264,6 +264,17 @@ def _row_digest(head: str, rows: PreparedRows, index: int) -> bytes:
     return hashlib.sha256(b"".join(len(p).to_bytes(8, "big") + p for p in parts)).digest()
 
 
+def encode_rows(rows: Bucket) -> bytes:
+    """The content of a bucket's file; nothing for no rows."""
+    heads = [(head, rows[head]) for head in sorted(rows) if len(rows[head])]
+    return _encode(heads) if heads else b""
+
+
+def decode_rows(content: bytes) -> dict[str, PreparedRows]:
+    """Inverse of `encode_rows`; arrays are read-only views."""
+    return _decode(content) if content else {}
+
+
 def _new_bucket(rows: Bucket, bucket: int, key: bytes, count: int) -> NewBucket | None:
     """Encode one bucket; None if it has no row."""
     heads = [(head, rows[head]) for head in sorted(rows) if len(rows[head])]

@@ -28,8 +28,11 @@ from mbd.training.objective import (
     reconstruction_loss,
     task_loss,
 )
+from mbd.training.observer import Epoch, Nobody, Observer
+from mbd.training.precision import reduced
 from mbd.training.run import Run, binding_of
 from mbd.training.settings import CoreSettings
+from mbd.training.terms import recording, term
 from mbd.values import nonempty_subsets
 
 Progress = Callable[[int, int], None]
@@ -65,6 +68,7 @@ def train_core(
     device: torch.device | None = None,
     checkpoint: Path | None = None,
     progress: Progress = lambda done, total: None,
+    observer: Observer | None = None,
 ) -> Trained:
     """Train on `train`; keep the weights that are best on `valid`.
 
@@ -79,6 +83,8 @@ def train_core(
         checkpoint: A file that the run is kept in; if it holds this very run already, training
             goes on from there, and ends with the same weights. It holds what was learned from
             the rows, so whoever names it removes it.
+        progress: Told how far it is.
+        observer: Told what each epoch was like.
 
     Raises:
         DataError: No training rows.
@@ -97,7 +103,7 @@ def train_core(
         if checkpoint is not None:
             keeper = _Keeper(checkpoint, binding_of(run.core, rows, held_out, settings, seed))
             run.resume(keeper.path, keeper.binding)
-        return _fit(run, rows, held_out, settings, keeper, progress)
+        return _fit(run, rows, held_out, settings, keeper, progress, observer or Nobody())
 
 
 @dataclass
@@ -121,15 +127,28 @@ def _fit(
     settings: CoreSettings,
     keeper: _Keeper | None,
     progress: Progress,
+    observer: Observer,
 ) -> Trained:
     core, goes_on = run.core, _goes_on(run, settings)
+    observer.begin(run.epoch)
     while goes_on:
+        started, rate = time.perf_counter(), float(run.optimiser.param_groups[0]["lr"])
         run.epoch += 1
-        _epoch(core, rows, settings, run.optimiser)
+        with recording() as terms:
+            _epoch(core, rows, settings, run.optimiser)
         run.schedule.step()
         loss = float("inf") if held_out is None else validation_loss(core, held_out)
         if held_out is None or loss < run.best:
             run.keep(loss)
+        observer.epoch(
+            Epoch(
+                number=run.epoch,
+                terms=terms.means(),
+                valid_loss=None if held_out is None else loss,
+                learning_rate=rate,
+                seconds=time.perf_counter() - started,
+            )
+        )
         goes_on = _goes_on(run, settings)
         if keeper is not None:
             keeper.keep(run, now=not goes_on)
@@ -150,7 +169,8 @@ def _epoch(
     # Drawn on the CPU, so that the order is the same whatever the device.
     order = torch.randperm(len(rows)).to(rows.available.device)
     for indices in torch.split(order, settings.batch_size):
-        loss = objective(core, rows.take(indices), settings)
+        with reduced(settings.precision, rows.available.device):
+            loss = objective(core, rows.take(indices), settings)
         if not torch.isfinite(loss):
             raise ArithmeticRefused(
                 "core training diverged: the loss is not finite",
@@ -163,6 +183,7 @@ def _epoch(
         optimiser.step()
 
 
+@term("loss")
 def objective(core: Core, batch: Tensors, settings: CoreSettings) -> Float[Tensor, ""]:
     """Task (complete and partial) + reconstruction + property terms + consistency."""
     config, present = core.config, batch.available

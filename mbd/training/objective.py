@@ -16,11 +16,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from mbd.model.core import CoreConfig
+from mbd.training.terms import term
 
 _MIN_ROWS = 8
 """A correlation over fewer records than this says nothing."""
 
 
+@term("task")
 def task_loss(
     scores: Float[Tensor, "batch outputs"],
     labels: Float[Tensor, " batch"] | Int[Tensor, " batch"],
@@ -36,6 +38,7 @@ def task_loss(
     return functional.huber_loss(scores.squeeze(1), target, delta=0.2)
 
 
+@term("reconstruction")
 def reconstruction_loss(
     reconstructed: Float[Tensor, "batch modality hidden"],
     observed: Float[Tensor, "batch modality hidden"],
@@ -49,6 +52,7 @@ def reconstruction_loss(
     return _masked_mean(error, dropped)
 
 
+@term("prototype")
 def prototype_loss(
     distances: Float[Tensor, "batch modality prototype"],
     available: Bool[Tensor, "batch modality"],
@@ -60,6 +64,7 @@ def prototype_loss(
     return _masked_mean(distances.diagonal(dim1=1, dim2=2), available)
 
 
+@term("naming")
 def naming_loss(
     distances: Float[Tensor, "batch modality prototype"],
     available: Bool[Tensor, "batch modality"],
@@ -69,6 +74,7 @@ def naming_loss(
     return _masked_mean(-log_probability.diagonal(dim1=1, dim2=2), available)
 
 
+@term("decorrelation")
 def decorrelation_loss(
     samples: Float[Tensor, "batch modality hidden"],
     properties: Float[Tensor, "batch modality property"],
@@ -86,6 +92,7 @@ def decorrelation_loss(
     return torch.stack(losses).mean() if losses else samples.new_zeros(())
 
 
+@term("consistency")
 def consistency_loss(
     partial: Float[Tensor, "batch outputs"],
     complete: Float[Tensor, "batch outputs"],

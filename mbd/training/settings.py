@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from mbd.errors import UsageError
 
+PRECISIONS = ("float32", "bf16")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CoreSettings:
@@ -28,6 +30,9 @@ class CoreSettings:
     """Epochs without a better validation loss before stopping."""
     batch_size: int = 64
     """Records per step."""
+    precision: str = "float32"
+    """Of products and convolutions while it learns: 'float32', or 'bf16' on a GPU, where weights
+    and sums stay float32. A CPU computes in float32 whatever this says."""
     learning_rate: float = 2e-3
     """Of AdamW, at its peak; falls to zero over `epochs` along a cosine."""
     weight_decay: float = 1e-2
@@ -49,6 +54,7 @@ class CoreSettings:
         self._want("learning_rate", 0 < self.learning_rate < 1, "between 0 and 1")
         self._want("dropout", 0 <= self.dropout < 1, ">= 0 and < 1")
         self._want("keep", 0 < self.keep < 1, "between 0 and 1")
+        self._want("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
 
     def _want(self, name: str, holds: bool, wanted: str) -> None:
         if not holds:
@@ -69,7 +75,7 @@ class CoreSettings:
                     f"core.{name}: no such setting; there are {', '.join(sorted(known))}",
                     field=f"core.{name}",
                 )
-            allowed = (int,) if known[name] is int else (int, float)
+            allowed = (known[name],) if known[name] in (int, str) else (int, float)
             if isinstance(value, bool) or not isinstance(value, allowed):
                 raise UsageError(
                     f"core.{name}: want a {known[name].__name__}, got {value!r}",

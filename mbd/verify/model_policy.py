@@ -29,6 +29,7 @@ NetworkSetting = Literal[
     "epochs",
     "patience",
     "batch_size",
+    "precision",
     "learning_rate",
     "weight_decay",
     "keep",
@@ -163,7 +164,7 @@ class PolicyRecipe(_Part):
     core: str
     seed: int
     device: str
-    network: dict[NetworkSetting, Finite]
+    network: dict[NetworkSetting, Finite | Literal["float32", "bf16"]]
     heads: dict[HeadSetting, Finite | Literal["auto"]]
     epsilon: Positive
     delta: Positive

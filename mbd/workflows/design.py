@@ -41,6 +41,7 @@ from mbd.model.prior import label_prior
 from mbd.model.scaling import Scaler, fit_scaler, scaler_from_ranges
 from mbd.model.snapshot import core_digest
 from mbd.training.loop import train_core
+from mbd.training.observer import Nobody, Observer
 from mbd.values import (
     COHORTS,
     Cohort,
@@ -56,6 +57,11 @@ from mbd.workspace.settings import HeadSettings
 
 Progress = Callable[[int, int], None]
 Note = Callable[[str], None]
+Watch = Callable[[str], Observer]
+"""Who watches the core of a name: 'half' is judged, 'core' is kept."""
+
+CORE_FILES = ("half.safetensors", "core.safetensors")
+"""Names of the checkpoints: of the core that is judged, and of the one that is kept."""
 
 TARGET_BITS = 15
 """Resolution of the residual targets: 2^-15 label units."""
@@ -96,6 +102,7 @@ class _Trainer:
     basis: Basis
     checkpoints: Path | None
     progress: Progress
+    watch: Watch
 
     def train(self, records: Records, name: str) -> Core:
         basis, folder = self.basis, self.checkpoints
@@ -109,6 +116,7 @@ class _Trainer:
             device=torch.device(resolve(as_device(basis.recipe.device))),
             checkpoint=None if folder is None else folder / f"{name}.safetensors",
             progress=self.progress,
+            observer=self.watch(name),
         ).core
 
 
@@ -134,6 +142,7 @@ def design_model(
     checkpoints: Path | None = None,
     note: Note = lambda text: None,
     progress: Progress = lambda done, total: None,
+    watch: Watch = lambda name: Nobody(),
 ) -> Design:
     """Choose everything that is not learned by subtraction.
 
@@ -145,12 +154,13 @@ def design_model(
         checkpoints: Folder where cores are kept while they are trained; None: nowhere.
         note: Told what is going on.
         progress: Told how far core training is.
+        watch: Makes an observer for each core that is trained.
 
     Raises:
         RefusedError, UsageError: As `check_design`, before anything is trained.
     """
     basis = check_design(records, schema, recipe)
-    trainer = _Trainer(basis, checkpoints, progress)
+    trainer = _Trainer(basis, checkpoints, progress, watch)
     best = _choose(trainer, note)
     core = None
     if best.core == "trained":

@@ -23,7 +23,9 @@ from mbd.ledger.bodies import has_body
 from mbd.ledger.entry import parse_entry, unsigned_entry
 from mbd.ledger.queries import list_entries
 from mbd.model.snapshot import save_core
-from mbd.workflows.design import Design, design_model
+from mbd.training.distributed import Ranks
+from mbd.training.observer import Nobody
+from mbd.workflows.design import Design, Watch, design_model
 from mbd.workflows.policy import Policy
 from mbd.workflows.recipe import Recipe
 from mbd.workflows.rows import learning_rows, prepare
@@ -70,6 +72,8 @@ def fit(
     checkpoints: Path | None = None,
     note: Note,
     progress: Progress,
+    watch: Watch = lambda name: Nobody(),
+    ranks: Ranks | None = None,
 ) -> Fitted:
     """Train on what is held and not suppressed; store the rows; nothing becomes current.
 
@@ -80,6 +84,8 @@ def fit(
         checkpoints: Folder where cores are kept while they are trained; None: nowhere.
         note: Told what is going on.
         progress: Told how far it is.
+        watch: Makes an observer for each core that is trained.
+        ranks: Other processes that help; this is the first of them.
 
     Raises:
         RefusedError, UsageError: Nothing can be trained; nothing was written.
@@ -94,10 +100,11 @@ def fit(
         checkpoints=checkpoints,
         note=note,
         progress=progress,
+        watch=watch,
     )
     policy_entry = announce(session, design.policy)
     note("preparing rows and summing the state")
-    states = _build_state(session, store, design, progress)
+    states = _build_state(session, store, design, progress, ranks)
     return Fitted(design, states, policy_entry, items_root(records))
 
 
@@ -174,11 +181,18 @@ def announce(session: Session, policy: Policy) -> int:
 
 
 def _build_state(
-    session: Session, store: Store, design: Design, progress: Progress
+    session: Session, store: Store, design: Design, progress: Progress, ranks: Ranks | None
 ) -> dict[str, HeadState]:
     """Prepare and store every training row, bucket by bucket; sum what is stored."""
     folder = session.prepared_folder(design.policy.training_id)
     remove_folder(folder)
-    rows = training_rows(session, store, design, progress)
-    stored = PreparedStore.create(folder, session.key, len(store.buckets()), rows)
+
+    def create(rows: Iterator[tuple[int, Bucket]]) -> PreparedStore:
+        return PreparedStore.create(folder, session.key, len(store.buckets()), rows)
+
+    if ranks is not None:
+        from mbd.workflows.ranks import build_with
+
+        return build_with(ranks, session, store, design, create, progress)
+    stored = create(training_rows(session, store, design, progress))
     return sum_rows(design.policy, stored.all_rows())

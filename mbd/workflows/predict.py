@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +56,7 @@ def predict_record(
     model = serving(session)
     refused, left_out = _not_used(session, model, subject, without)
     given = {n: x for n, x in present(record, 0).items() if n not in refused | left_out}
-    return _predict(model, given, refused, left_out)
+    return predict_with(model, given, refused, left_out)
 
 
 def predict_input(
@@ -75,7 +76,28 @@ def predict_input(
     model = serving(session)
     refused, left_out = _not_used(session, model, user, without)
     given = read_arrays(source, model.policy.schema.modalities, skip=refused | left_out)
-    return _predict(model, given, refused, left_out)
+    return predict_with(model, given, refused, left_out)
+
+
+def predict_arrays(
+    session: Session,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    *,
+    user: str,
+    without: Iterable[str] = (),
+) -> Prediction:
+    """The same for arrays in memory: (steps, width) or (width,) by modality.
+
+    Raises:
+        DataError: An array that does not fit the data set.
+        NotFoundError: No such modality or model.
+        RefusedError: Revocations leave no channel.
+        UsageError: `without` leaves none.
+    """
+    model = serving(session)
+    refused, left_out = _not_used(session, model, user, without)
+    given = check_arrays(arrays, model.policy.schema.modalities, skip=refused | left_out)
+    return predict_with(model, given, refused, left_out)
 
 
 def _not_used(
@@ -87,9 +109,17 @@ def _not_used(
     return refused, frozenset(schema.modality(name).name for name in without)
 
 
-def _predict(
-    model: ServedModel, given: Arrays, refused: Collection[str], left_out: Collection[str]
+def predict_with(
+    model: ServedModel,
+    given: Arrays,
+    refused: Collection[str] = (),
+    left_out: Collection[str] = (),
 ) -> Prediction:
+    """Predict from exactly these channels; the others are named only to be told about.
+
+    Raises:
+        RefusedError, UsageError, DataError: There is none.
+    """
     if not given:
         _refuse_nothing(refused, left_out)
     scores = model.predict(given)
@@ -138,13 +168,37 @@ def read_arrays(
     """
     known = {info.name: info for info in infos}
     with Archive.open(source, "--input") as archive:
-        for name in archive.arrays:
-            if name not in known:
-                raise DataError(
-                    f"{source}: no modality {name!r}; the model has {', '.join(known)}", field=name
-                )
+        _refuse_unknown(archive.arrays, known, f"{source}: ")
         chosen = [name for name in archive.arrays if name not in skip]
         return {name: _steps(archive.array(name, name), known[name]) for name in chosen}
+
+
+def check_arrays(
+    arrays: Mapping[str, npt.NDArray[Any]],
+    infos: Iterable[ModalityInfo],
+    *,
+    skip: Collection[str] = (),
+) -> dict[str, npt.NDArray[np.float32]]:
+    """The same for arrays that are in memory already.
+
+    Raises:
+        DataError: An unknown name, a wrong shape, a bad value.
+    """
+    known = {info.name: info for info in infos}
+    _refuse_unknown(arrays, known)
+    return {
+        name: _steps(np.asarray(array), known[name])
+        for name, array in sorted(arrays.items())
+        if name not in skip
+    }
+
+
+def _refuse_unknown(names: Iterable[str], known: Collection[str], where: str = "") -> None:
+    for name in names:
+        if name not in known:
+            raise DataError(
+                f"{where}no modality {name!r}; the model has {', '.join(known)}", field=name
+            )
 
 
 def _steps(array: npt.NDArray[np.generic], info: ModalityInfo) -> npt.NDArray[np.float32]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from mbd.data.prepared import PreparedStore
 from mbd.data.records import Records
@@ -20,12 +20,15 @@ from mbd.database.journal import Journal, Request
 from mbd.database.suppressions import Suppressions, keyed_hash
 from mbd.deletion.plan import DeletionPlan, Method
 from mbd.errors import ConflictError, MbdError, NotFoundError, UsageError
+from mbd.values import MAX_DELTA
 from mbd.workflows.current import CurrentModel
 from mbd.workflows.plans import RowCounts, count_rows, plan_request
 from mbd.workflows.session import Session
 
 ALL = "all"
 """Stands for every modality of a person."""
+
+METHODS: tuple[str, ...] = get_args(Method)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -49,6 +52,25 @@ class Terms:
     epsilon: float | None = None
     """None: what the workspace's settings say."""
     delta: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UsageError(f"method {self.method!r}: want {', '.join(METHODS)}", field="--method")
+        _check_range("--epsilon", self.epsilon, 0.0, None)
+        _check_range("--delta", self.delta, 0.0, 1.0)
+        if self.delta is not None and self.delta > MAX_DELTA:
+            raise UsageError(
+                f"want at most {MAX_DELTA:g}: a larger one promises nothing", field="--delta"
+            )
+
+
+def _check_range(option: str, value: float | None, low: float, high: float | None) -> None:
+    """Refuse what is not strictly inside (low, high); NaN is inside nothing."""
+    if value is None:
+        return
+    if not (low < value and (value < high if high is not None else value < float("inf"))):
+        upper = "infinity" if high is None else f"{high:g}"
+        raise UsageError(f"want a number strictly between {low:g} and {upper}", field=option)
 
 
 @dataclass(frozen=True, kw_only=True)
