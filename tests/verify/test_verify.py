@@ -527,6 +527,20 @@ def test_a_reproduction_is_made_by_whoever_brings_it(error, code, level):
     assert (report.exit_code, report.level_reached) == (code, level)
 
 
+def test_a_model_rebuilt_for_nobody_in_particular_is_said_to_be_that():
+    """With an escrow the model is rebuilt, and nobody knows whose data should be gone."""
+
+    def reproducer(case: Case) -> str:
+        case.model_only = True
+        return "the model"
+
+    report = judge(reproducer=reproducer)
+    assert (report.exit_code, report.level_reached) == (0, "LOGGED+REPRODUCED(model)")
+    assert report.to_json()["reproduced"] == "model"
+    assert judge(reproducer=lambda case: "all").to_json()["reproduced"] == "model and subject"
+    assert judge().to_json()["reproduced"] is None
+
+
 def test_another_receipt_does_not():
     content = json.loads(WORLD.receipt.to_bytes())
 
