@@ -40,7 +40,7 @@ def test_these_are_the_commands() -> None:
         "init", "demo", "data synth", "data import", "data add", "data validate", "data info",
         "data subjects", "data show", "data scan", "train", "eval", "predict", "revoke",
         "consent grant", "consent withdraw", "resume", "state check", "verify", "export",
-        "certificate show", "certificate escrow",
+        "certificate show", "certificate escrow", "model export",
         "receipt show", "receipt item",
         "ledger list", "ledger show", "ledger check", "ledger checkpoint", "ledger proof",
         "ledger consistency", "ledger export", "ledger watch", "ledger erase-body",
