@@ -22,7 +22,7 @@ from mbd.verify.trust import (
     load_trust,
     render_trust,
 )
-from mbd.verify.trust_offer import NewKey, read_offer, take
+from mbd.verify.trust_offer import Addition, NewKey, read_offer, take
 
 TRUST = click.option(
     "--trust",
@@ -71,18 +71,18 @@ def add(
     old = load_trust(path) if os.path.lexists(path) else TrustPolicy()
     offer = read_offer(read_regular(file, MAX_TRUST_BYTES), name=name)
     addition = take(old, offer)
-    _confirm(addition.new, {_digits(text) for text in fingerprints}, offer)
+    _confirm(addition, {_digits(text) for text in fingerprints}, offer)
     if addition.policy != old:
         from mbd.workspace.files import write_atomically
 
         write_atomically(path, render_trust(addition.policy).encode())
-    added = [_new_json(one) for one in addition.new]
+    added = [_added_json(one, addition.policy) for one in addition.new]
     payload = {
         "trust": printable(str(path)),
         "added": added,
         "narrowed": [_issuer_json(one) for one in addition.narrowed],
     }
-    lines = [f"added     {one['role']:7}  {one['name']}  {one['keyId'][:16]}" for one in added]
+    lines = [_added_line(one, addition.policy) for one in addition.new]
     lines += [
         f"narrowed  issuer   {printable(one.name)}  {one.key.key_id[:16]}  {_bounds(one)}"
         for one in addition.narrowed
@@ -139,12 +139,13 @@ def _digits(text: str) -> str:
     return digits
 
 
-def _confirm(new: tuple[NewKey, ...], confirmed: set[str], offer: TrustPolicy) -> None:
+def _confirm(addition: Addition, confirmed: set[str], offer: TrustPolicy) -> None:
     """Return if somebody vouches for every new key.
 
     Raises:
         RefusedError: Nobody does for one, or a fingerprint was given that no key has.
     """
+    new = addition.new
     held = {one.key.key_id for one in new} | {one.key.key_id for one in offer.issuers}
     held |= {key.key_id for key in _note_keys(offer)}
     if confirmed - held:
@@ -155,7 +156,7 @@ def _confirm(new: tuple[NewKey, ...], confirmed: set[str], offer: TrustPolicy) -
             hint="either it was misheard, or the file is not the owner's: add nothing from it",
         )
     for one in new:
-        if one.key.key_id not in confirmed and not _asked(one):
+        if one.key.key_id not in confirmed and not _asked(one, addition.policy):
             raise RefusedError(
                 f"nobody confirmed the {one.role} key of {one.name}: {one.key.fingerprint}",
                 code="trust.unconfirmed",
@@ -165,12 +166,18 @@ def _confirm(new: tuple[NewKey, ...], confirmed: set[str], offer: TrustPolicy) -
             )
 
 
-def _asked(one: NewKey) -> bool:
+def _asked(one: NewKey, policy: TrustPolicy) -> bool:
     """Whether somebody at a terminal says yes."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     click.echo(f"{one.role} key of {printable(one.name)}\n  {one.key.fingerprint}", err=True)
-    note("Compare every group with what its owner reads to you over another channel.")
+    good = _bounds_of(one, policy)
+    if good:
+        click.echo(f"  {good[0]}", err=True)
+    note(
+        "Compare every group with what its owner reads to you over another channel"
+        + (", and which entries it is good for." if good else ".")
+    )
     return click.confirm("Is it the same?", default=False, err=True)
 
 
@@ -213,6 +220,23 @@ def _new_json(one: NewKey) -> dict[str, Any]:
         "algorithm": one.key.algorithm,
         "publicKey": b64encode(one.key.der),
     }
+
+
+def _added_json(one: NewKey, policy: TrustPolicy) -> dict[str, Any]:
+    """A new key; of an issuer's also which entries it is believed for."""
+    issuer = policy.issuer(one.key.key_id) if one.role == "issuer" else None
+    return _new_json(one) if issuer is None else _issuer_json(issuer)
+
+
+def _added_line(one: NewKey, policy: TrustPolicy) -> str:
+    shown = [printable(one.name), one.key.key_id[:16], *_bounds_of(one, policy)]
+    return "  ".join([f"added     {one.role:7}", *shown])
+
+
+def _bounds_of(one: NewKey, policy: TrustPolicy) -> list[str]:
+    """Which entries a new issuer's key is believed for, as its offer says; nothing of others."""
+    issuer = policy.issuer(one.key.key_id) if one.role == "issuer" else None
+    return [] if issuer is None else [_bounds(issuer)]
 
 
 def _issuer_json(one: TrustedIssuer) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -251,7 +252,7 @@ def _policy(content: dict[str, Any]) -> TrustPolicy:
         log=log,
         max_epsilon=_limit("epsilon", form.limits.epsilon),
         max_delta=_limit("delta", form.limits.delta),
-        witnesses=_witnesses(form.witness, log),
+        witnesses=_witnesses(form.witness, log, issuers),
         quorum=_quorum(form),
     )
 
@@ -272,16 +273,34 @@ def _log(form: _LogForm) -> TrustedLog:
 
 
 def _witnesses(
-    forms: tuple[_WitnessForm, ...], log: TrustedLog | None
+    forms: tuple[_WitnessForm, ...], log: TrustedLog | None, issuers: Sequence[TrustedIssuer]
 ) -> tuple[TrustedWitness, ...]:
-    """Each a key of its own: two names of one key are one witness, and a log is none of itself."""
+    """Each a key of its own: two names of one key are one witness."""
     found = tuple(TrustedWitness(one.name, witness_key(one.vkey)) for one in forms)
     keys = [one.key.public_key for one in found]
     if len(set(keys)) != len(keys):
         raise UsageError("one key is listed as two witnesses", field="witness")
-    if log is not None and log.key.public_key in keys:
-        raise UsageError("the log's own key is no witness of it", field="witness")
+    check_independent(found, log, issuers)
     return found
+
+
+def check_independent(
+    witnesses: Sequence[TrustedWitness], log: TrustedLog | None, issuers: Sequence[TrustedIssuer]
+) -> None:
+    """Return if no witness is somebody whom it should watch.
+
+    Raises:
+        UsageError: One has the key of the log or of an issuer (`trust.witness`).
+    """
+    watched = {one.key.der: "an issuer's" for one in issuers}
+    if log is not None:
+        watched[ed25519_key(log.key.public_key).der] = "the log's own"
+    for one in witnesses:
+        whose = watched.get(ed25519_key(one.key.public_key).der)
+        if whose is not None:
+            raise UsageError(
+                f"{whose} key is no witness: {one.name!r}", code="trust.witness", field="witness"
+            )
 
 
 def _quorum(form: _TrustForm) -> int:

@@ -26,6 +26,7 @@ from mbd.verify.trust import (
     TrustedLog,
     TrustedWitness,
     TrustPolicy,
+    check_independent,
     parse_trust,
     witness_key,
 )
@@ -122,8 +123,8 @@ def take(policy: TrustPolicy, offer: TrustPolicy) -> Addition:
     The first witnesses are all required; after that the quorum stays what it was.
 
     Raises:
-        ConflictError: A known key under another name, another log, or a log that is to be
-            its own witness.
+        ConflictError: A known key under another name, or another log.
+        UsageError: A log or an issuer that is to be its own witness.
     """
     known = {one.key.key_id: one for one in policy.issuers}
     new: list[NewKey] = []
@@ -154,7 +155,8 @@ def take(policy: TrustPolicy, offer: TrustPolicy) -> Addition:
         )
     if policy.log is None and offer.log is not None:
         new.append(NewKey("log", offer.log.origin, ed25519_key(offer.log.key.public_key)))
-    watchers = _new_witnesses(policy, offer, log)
+    watchers = _new_witnesses(policy, offer)
+    check_independent([*policy.witnesses, *watchers], log, tuple(known.values()))
     new += [NewKey("witness", one.name, ed25519_key(one.key.public_key)) for one in watchers]
     taken = replace(
         policy,
@@ -166,15 +168,10 @@ def take(policy: TrustPolicy, offer: TrustPolicy) -> Addition:
     return Addition(taken, tuple(new), tuple(narrowed))
 
 
-def _new_witnesses(
-    policy: TrustPolicy, offer: TrustPolicy, log: TrustedLog | None
-) -> list[TrustedWitness]:
+def _new_witnesses(policy: TrustPolicy, offer: TrustPolicy) -> list[TrustedWitness]:
     """Those whose keys are not known yet: what a known one is called stays one's own choice."""
     known = {one.key.public_key for one in policy.witnesses}
-    found = [one for one in offer.witnesses if one.key.public_key not in known]
-    if log is not None and any(one.key.public_key == log.key.public_key for one in found):
-        raise ConflictError("the log's own key is no witness of it", code="trust.witness")
-    return found
+    return [one for one in offer.witnesses if one.key.public_key not in known]
 
 
 def _export(data: bytes) -> TrustPolicy:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from mbd.certificate.fields import parse_time
 from mbd.errors import IntegrityError
 from mbd.ledger.cosignature import cosigned_at
 from mbd.ledger.note import Note, parse_note
@@ -33,10 +34,10 @@ def witnesses(case: Case) -> str:
 
 
 def _last_seen(case: Case, witness: TrustedWitness, notes: list[Note]) -> datetime | None:
-    """When a witness last signed one of the checkpoints."""
-    latest = case.now + CLOCK_SKEW
+    """When a witness last signed one of the checkpoints; not before there was this entry."""
+    earliest, latest = parse_time(case.entry.time) - CLOCK_SKEW, case.now + CLOCK_SKEW
     try:
         found = [cosigned_at(note, witness.key, latest) for note in notes]
     except IntegrityError as error:
         raise CheckFailed(error.message, code="witness.sig") from error
-    return max((moment for moment in found if moment is not None), default=None)
+    return max((one for one in found if one is not None and one >= earliest), default=None)

@@ -95,6 +95,19 @@ def test_somebody_at_a_terminal_is_asked_key_by_key(offer: Path) -> None:
     assert code == 0, shown
     assert all(said.lower() in shown for said in fingerprints(offer)[1::2])
     assert (folder / "trust.toml").exists()
+    assert "from entry 0 on" in shown
+    assert "which entries it is good for" in shown
+
+
+def test_what_a_new_key_is_believed_for_is_said(offer: Path) -> None:
+    """An offer may have lost the line that says where distrust begins."""
+    content = json.loads(offer.read_text())
+    content["keys"][0]["distrustedFrom"] = 7
+    offer.write_text(json.dumps(content))
+
+    ran = must_run(offer.parent, "trust", "add", offer.name, *fingerprints(offer))
+
+    assert "distrusted from entry 7" in ran.out
 
 
 def test_a_key_in_the_bundle_is_never_believed(copied: Service, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mbd.canonical.digest import b64encode
-from mbd.errors import ConflictError, MbdError
+from mbd.errors import ConflictError, MbdError, UsageError
 from mbd.ledger.cosignature import COSIGNATURE
 from mbd.ledger.note import VerifierKey
 from mbd.signing.keys import generate_key
@@ -153,8 +153,11 @@ def test_a_witness_is_a_new_key_and_the_quorum_stays_ones_own():
     assert take(again.policy, both).policy == again.policy
 
 
-def test_the_logs_own_key_is_no_witness_of_it():
-    own = TrustedWitness("w", witness_key(str(VerifierKey("w", LOG_KEY.raw, COSIGNATURE))))
+@pytest.mark.parametrize("key", [LOG_KEY, KEY], ids=["log", "issuer"])
+def test_who_is_watched_is_no_witness(key):
+    own = TrustedWitness("w", witness_key(str(VerifierKey("w", key.raw, COSIGNATURE))))
 
-    with pytest.raises(ConflictError):
+    with pytest.raises(UsageError) as caught:
         take(POLICY, TrustPolicy(witnesses=(own,), quorum=1))
+
+    assert caught.value.code == "trust.witness"

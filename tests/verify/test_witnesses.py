@@ -146,6 +146,12 @@ def test_a_time_in_the_future_counts_for_nothing():
     assert check(judge(data)).code == "witness.quorum"
 
 
+def test_a_time_before_the_entry_counts_for_nothing():
+    data = cosigned(lines(*WATCHERS, after=-timedelta(days=1)))
+
+    assert check(judge(data)).code == "witness.quorum"
+
+
 def test_a_later_checkpoint_that_it_is_proved_to_be_part_of_counts():
     now = grown(LOG, 6)
     proof = growth(WORLD, 7, now, lines(*WATCHERS[:2], log=now))
