@@ -18,7 +18,7 @@ from pathlib import Path
 from verify_world import ORIGIN, START, Signer, bundles, fixed_key, trust
 
 from mbd.canonical.items import Item, prove_items, root_of_items
-from mbd.canonical.json import MAX_MARKS, loads_strict
+from mbd.canonical.json import MAX_MARKS, dumps, loads_strict
 from mbd.certificate.bundle import MAX_BUNDLE_BYTES, parse_bundle
 from mbd.certificate.envelope import parse_envelope
 from mbd.certificate.escrow import (
@@ -201,7 +201,7 @@ def _policies() -> list[bytes]:
         "heads": {"audio": {"constants": {**constants, "scale": {"strong_convexity": 1.0}}}},
         "provenance": [{"name": "core", "kind": "x", "cohorts": [], "modalities": []}],
     }
-    return [json.dumps(policy).encode()]
+    return [dumps(policy)]
 
 
 def _heads() -> list[bytes]:
