@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mbd.canonical.digest import sha256_hex
 from tests.conftest import SERVICE, STATE
 from tests.workspaces import TrainedWorkspace, describe, must_run, run_mbd
@@ -115,6 +117,16 @@ def verdict_of(revoked: Revoked, *options: str) -> Verdict:
     return Verdict(
         ran.code, check["code"], check["result"], check["reason"], ran.json["levelReached"]
     )
+
+
+def honest_revocation(original: Path, folder: Path) -> Revoked:
+    """Somebody's voice is revoked in a copy of a trained service and its memories."""
+    shutil.copytree(original / STATE, folder / STATE)
+    shutil.copytree(original / SERVICE, folder / SERVICE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / STATE))
+        workspace = describe(folder / SERVICE)
+        return revoke(workspace, workspace.revocable[0])
 
 
 def copy_of(original: Revoked, place: Path) -> Revoked:

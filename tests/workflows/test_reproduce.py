@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -20,31 +19,26 @@ from mbd.verify import load_trust, logged, signed
 from mbd.verify.case import Case, NotReached, Undecided
 from mbd.workflows.reproduce import make_reproducer
 from mbd.workflows.session import Session
-from tests.conftest import SERVICE, STATE
 from tests.workflows.auditing import (
     Revoked,
     contents,
     copy_of,
     escrow_of,
     handed_over,
+    honest_revocation,
     judge,
     revoke,
     verdict_of,
 )
 from tests.workflows.conftest import Spread
-from tests.workspaces import TrainedWorkspace, describe, must_run, run_mbd
+from tests.workspaces import TrainedWorkspace, must_run, run_mbd
 
 
 @pytest.fixture(scope="module")
 def original_revoked(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Revoked:
     """Somebody's voice was honestly revoked; made once."""
     folder = tmp_path_factory.mktemp("revoked")
-    shutil.copytree(original / STATE, folder / STATE)
-    shutil.copytree(original / SERVICE, folder / SERVICE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(folder / STATE))
-        workspace = describe(folder / SERVICE)
-        return revoke(workspace, workspace.revocable[0])
+    return honest_revocation(original, folder)
 
 
 @pytest.fixture

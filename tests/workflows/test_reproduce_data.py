@@ -28,7 +28,7 @@ from mbd.data.records import Records
 from mbd.workflows import certify, reproduce_database
 from mbd.workflows.reproduce_data import ForgetSet, root_from_proof
 from mbd.workflows.session import Session
-from tests.conftest import SERVICE, STATE
+from tests.conftest import SERVICE
 from tests.workflows import cheats
 from tests.workflows.arrivals import archive
 from tests.workflows.auditing import (
@@ -37,10 +37,11 @@ from tests.workflows.auditing import (
     copy_of,
     escrow_of,
     handed_over,
+    honest_revocation,
     judge,
     revoke,
 )
-from tests.workspaces import TrainedWorkspace, describe, must_run
+from tests.workspaces import TrainedWorkspace, must_run
 
 BEFORE = "before"
 """A copy of the data of before, beside the workspace."""
@@ -50,13 +51,8 @@ BEFORE = "before"
 def original_revoked(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Revoked:
     """Somebody's voice was honestly revoked; made once."""
     folder = tmp_path_factory.mktemp("revoked")
-    shutil.copytree(original / STATE, folder / STATE)
-    shutil.copytree(original / SERVICE, folder / SERVICE)
     shutil.copytree(original / SERVICE, folder / BEFORE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(folder / STATE))
-        workspace = describe(folder / SERVICE)
-        return revoke(workspace, workspace.revocable[0])
+    return honest_revocation(original, folder)
 
 
 @pytest.fixture
