@@ -54,7 +54,7 @@ def demo(keep: Path | None, as_json: bool) -> None:
 
 NOT_PROVED = (
     "that copies of the old model, backups or exports elsewhere are gone",
-    "without the retained data: that the engine did the work (only `mbd state check` saw that)",
+    "without the retained data: that the engine did the work (`mbd state check` had it)",
     "that the operator shows everybody the same ledger (nobody witnessed it here)",
     "anything about releases from before the revocation: they contain the voice",
 )
