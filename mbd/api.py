@@ -74,15 +74,20 @@ class Workspace:
         return cls(layout.find_workspace(Path(folder)).root, note=note)
 
     @classmethod
-    def init(cls, folder: File, *, note: Note | None = None) -> Self:
+    def init(cls, folder: File, *, issuer: str | None = None, note: Note | None = None) -> Self:
         """Make one, with keys that are not encrypted: `mbd init`.
+
+        Args:
+            folder: Where; it must not exist, or be empty.
+            issuer: The name in certificates; one of the workspace's own by default.
+            note: As above.
 
         Raises:
             ConflictError: There is something already.
         """
         from mbd.workflows.initialise import initialise
 
-        return cls(initialise(Path(folder)).workspace.root, note=note)
+        return cls(initialise(Path(folder), issuer=issuer).workspace.root, note=note)
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root)!r})"

@@ -115,7 +115,9 @@ def test_where_there_is_no_workspace(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError) as error:
         Workspace.open(tmp_path)
     assert error.value.code == "workspace.not_found"
-    assert Workspace.init(tmp_path / "made").root == Workspace(tmp_path / "made").root
+    made = Workspace.init(tmp_path / "made", issuer="Example Clinic")
+    assert made.root == Workspace(tmp_path / "made").root
+    assert 'issuer = "Example Clinic"' in (made.root / "mbd.toml").read_text()
 
 
 def test_every_method_names_its_command() -> None:
