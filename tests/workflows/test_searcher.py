@@ -32,7 +32,7 @@ Wrapping = Callable[[bytes], bytes]
 
 ENCODINGS: dict[str, Form] = {
     "utf-8": str.encode,
-    "utf-16": lambda name: name.encode("utf-16"),
+    "utf-16": lambda name: name.encode("utf-16-le"),
     "utf-16-be": lambda name: name.encode("utf-16-be"),
     "lower": lambda name: name.lower().encode(),
     "upper": lambda name: name.upper().encode(),
@@ -107,8 +107,8 @@ def test_a_name_is_found_in_every_form(name: str, before: bytes, after: bytes, o
     assume(not searcher.hits("noise", before) and not searcher.hits("noise", after))
     for form, made in {**ENCODINGS, **HASHES}.items():
         planted = made(name)
-        if form in ENCODINGS and len(name.encode()) < SHORTEST:
-            continue
+        if form in ENCODINGS and min(len(name.encode()), len(planted)) < SHORTEST:
+            continue  # capital letters can be fewer bytes: of 'ı' it is 'I'
         content = b"\n".join((before, WRAPPINGS[outer](planted), after))
         assert found(searcher, content), (form, outer)
 
