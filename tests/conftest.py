@@ -15,8 +15,8 @@ from mbd.workspace.ledger_place import Place
 from tests.postgres import RunningServer, running_server
 from tests.workspaces import TrainedWorkspace, build_workspace, describe
 
-# How busy a machine is says nothing of a property.  A landing is judged by the same examples each time
-# (CI=1); everywhere else every run draws new ones.
+# How busy a machine is says nothing of a property.  A landing is judged by the same examples each
+# time (CI=1); everywhere else every run draws new ones.
 settings.register_profile("untimed", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("untimed")
 
