@@ -249,7 +249,7 @@ def test_a_head_that_cannot_be_solved_here_accuses_nobody(
     def refused(*arguments: object) -> None:
         raise ArithmeticRefused("not positive definite in float64")
 
-    monkeypatch.setattr("mbd.workflows.reproduce_model.solve", refused)
+    monkeypatch.setattr("mbd.workflows.reproduce.heads.solve", refused)
     assert judge(revoked, revoked.root).code == "reproduce.arithmetic"
 
 

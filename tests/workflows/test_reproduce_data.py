@@ -25,8 +25,10 @@ from mbd.canonical.tree import tree_proofs, tree_root
 from mbd.certificate.receipt import ItemProof, Receipt
 from mbd.data.buckets import BucketFolder, NewBucket
 from mbd.data.records import Records
-from mbd.workflows import certify, reproduce_database
-from mbd.workflows.reproduce_data import ForgetSet, root_from_proof
+from mbd.workflows import certify
+from mbd.workflows.reproduce import database as reproduce_database
+from mbd.workflows.reproduce.data import root_from_proof
+from mbd.workflows.reproduce.forget_set import ForgetSet
 from mbd.workflows.session import Session
 from tests.conftest import SERVICE
 from tests.workflows import cheats
