@@ -391,8 +391,12 @@ EXTRA: dict[str, Callable[[dict[str, Any]], object]] = {
     "a scaler": lambda p: p["scaler"]["text"].update(note=[]),
     "moments": lambda p: p["scaler"]["text"]["steps"].update(note=[]),
     "a recipe": lambda p: p["recipe"].update(note=0),
-    "a network": lambda p: p["recipe"]["network"].update(note=0),
-    "head settings": lambda p: p["recipe"]["heads"].update(note=0),
+}
+
+NEWER: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a setting of the core": lambda p: p["recipe"]["network"].update(note=0),
+    "a setting of the heads": lambda p: p["recipe"]["heads"].update(note="x"),
+    "a value of a setting": lambda p: p["recipe"]["network"].update(precision="float8"),
 }
 
 
@@ -404,6 +408,16 @@ def test_a_policy_has_no_room_for_anything_else(tmp_path, name):
     EXTRA[name](made)
     content = {**files(), "policy.json": dumps(made)}
     assert code(judge(issued(tmp_path, content))) == "policy.invalid"
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_a_setting_of_a_newer_program_is_no_lie(tmp_path, name):
+    made = json.loads(json.dumps(policy(recipe=RECIPE)))
+    NEWER[name](made)
+
+    report = judge(issued(tmp_path, {**files(), "policy.json": dumps(made)}))
+
+    assert (report.checks[18].code, report.exit_code) == ("policy.version", 3)
 
 
 def test_a_policy_is_written_in_one_way(tmp_path):
