@@ -62,7 +62,9 @@ def dumps(value: Any) -> bytes:
 
 
 def dumps_in_order(value: Any) -> bytes:
-    """`dumps` of strings in lists and objects whose ASCII keys are in order already; faster.
+    """`dumps` where objects have their keys, which are ASCII, in order already; faster.
+
+    For strings and integers in range only: the reader of canonical bytes knows of both.
 
     Raises:
         DataError: A lone surrogate.

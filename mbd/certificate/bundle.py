@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mbd.canonical.json import dumps, loads_and_compare, loads_strict
+from mbd.canonical.json import dumps, dumps_in_order, loads_and_compare, loads_strict
 from mbd.certificate.envelope import Envelope, parse_envelope
 from mbd.certificate.fields import Closed, validate
 from mbd.certificate.statement import Statement, parse_statement
@@ -69,7 +69,7 @@ def parse_bundle(data: bytes) -> Bundle:
         data, max_bytes=MAX_BUNDLE_BYTES, max_depth=8, max_marks=_MAX_MARKS
     )
     form = validate(_BundleForm, value, code="bundle.schema")
-    bundle = Bundle(parse_envelope(form.envelope), dumps(form.entry), form.tlog_proof)
+    envelope = parse_envelope(form.envelope)
     if not canonical:  # `to_bytes` would write `value` again
         raise DataError("not the canonical bytes of this bundle", code="bundle.canonical")
-    return bundle
+    return Bundle(envelope, dumps_in_order(form.entry), form.tlog_proof)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, Val
 from pydantic.alias_generators import to_camel
 
 from mbd.canonical.numbers import from_decimal
+from mbd.canonical.times import utc
 from mbd.canonical.ulid import is_ulid
 from mbd.certificate.characters import is_shown
 from mbd.errors import DataError
@@ -139,7 +140,4 @@ def format_time(moment: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """Inverse of `format_time`; ValueError for another form."""
-    moment = datetime.fromisoformat(text)
-    if len(text) != 20 or moment.isoformat() != text[:19] + "+00:00" or text[19] != "Z":
-        raise ValueError("want YYYY-MM-DDThh:mm:ssZ")
-    return moment
+    return utc(text)
