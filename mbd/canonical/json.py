@@ -110,7 +110,7 @@ def loads_and_compare(
     """
     try:
         value = loads_written_back(data, max_bytes=max_bytes, max_marks=max_marks)
-        if _is_plain(value, max_depth) and _is_in_order(value):
+        if _is_canonical(value, max_depth):
             return value, True
     except ValueError:
         pass  # below it gets its reason
@@ -139,12 +139,19 @@ def loads_written_back(
     return value
 
 
-def _is_in_order(value: Any) -> bool:
-    """Whether the keys of every object are in ascending order; they are ASCII."""
-    if type(value) is dict:
+def _is_canonical(value: Any, max_depth: int) -> bool:
+    """Whether a value that was read is plain and all keys are in order."""
+    kind = type(value)
+    if kind is dict:
         keys = list(value)
-        return keys == sorted(keys) and all(map(_is_in_order, value.values()))
-    return type(value) is not list or all(map(_is_in_order, value))
+        if max_depth < 1 or keys != sorted(keys) or not "".join(keys).isascii():
+            return False
+        value = value.values()
+    elif kind is not list:
+        return _is_plain(value, max_depth)
+    return max_depth >= 1 and all(
+        type(one) is str or _is_canonical(one, max_depth - 1) for one in value
+    )
 
 
 def loads_strict(

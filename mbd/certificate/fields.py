@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
@@ -27,7 +28,11 @@ _RELATIVE = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*+", re.ASCII)
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
+_often = lru_cache(maxsize=256)
+"""Decorates a check of texts that most certificates of an issuer repeat."""
 
+
+@_often
 def _day(text: str) -> str:
     if date.fromisoformat(text).isoformat() != text:
         raise ValueError("want YYYY-MM-DD")
@@ -55,6 +60,7 @@ def _number(text: str) -> str:
     return text
 
 
+@_often
 def _text(text: str) -> str:
     """Refuse what a terminal would act on or hide: control characters, changes of direction."""
     if not is_shown(text):
@@ -79,6 +85,7 @@ def _modality(name: str) -> str:
         raise ValueError(error.message) from error
 
 
+@_often
 def _relative(path: str) -> str:
     if not _RELATIVE.fullmatch(path):
         raise ValueError("want a plain relative path")
