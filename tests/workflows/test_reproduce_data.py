@@ -331,7 +331,7 @@ def test_it_says_that_changed_copies_and_what_the_receipt_leaves_out_are_not_see
 ) -> None:
     found = judge(revoked, handed_over(revoked))
     assert found.result == "pass", found
-    assert "changed, be it by one bit, is not seen" in found.reason
+    assert "changed, be it by one bit and at whatever time, is not seen" in found.reason
     assert "is the issuer's word" in found.reason
     assert "are the data set of before" in found.reason
 

@@ -20,6 +20,7 @@ from mbd.data.records import Records
 from mbd.data.store import Store
 from mbd.errors import ArithmeticRefused
 from mbd.head.state import HeadState
+from mbd.model.inference import Extractor
 from mbd.values import Availability
 from mbd.verify.case import Undecided
 from mbd.workflows.cross_check import row_problems, trained_on
@@ -27,6 +28,7 @@ from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce.buckets import PlainBuckets
 from mbd.workflows.reproduce.files import reading, unreadable
 from mbd.workflows.reproduce.forget_set import ForgetSet
+from mbd.workflows.reproduce.remade import RemadeRows
 from mbd.workflows.sums import sum_rows
 
 Progress = Callable[[int, int], None]
@@ -43,6 +45,8 @@ class RetainedRecords:
     """Digest of the data set (hex), from what the files hold."""
     training: Mapping[str, tuple[str, Availability]]
     """Subject and channels of each training record."""
+    places: Mapping[str, int]
+    """Bucket of each training record."""
     before: frozenset[str]
     """What the digest was with the receipt's items, one for each bucket that they may have been
     in: only the workspace's key tells which. Empty without a receipt."""
@@ -55,6 +59,8 @@ class RetainedRows:
     states: Mapping[str, HeadState]
     problems: tuple[str, ...]
     """Rows that no record stands behind, or that count twice."""
+    remade: RemadeRows
+    """The same rows, made of their records again."""
 
     @property
     def largest_state(self) -> int:
@@ -107,6 +113,7 @@ class RetainedData:
         folder, roots, whole = self.root / "store", list[bytes](), list[bytes]()
         erased = () if forget is None else forget.items
         training: dict[str, tuple[str, Availability]] = {}
+        places: dict[str, int] = {}
         with reading(folder):
             store = Store(PlainBuckets.open(folder), _NO_KEY)
             for bucket in store.buckets():
@@ -117,13 +124,20 @@ class RetainedData:
                     _meet(forget, records, items)
                     whole.append(leaf_hash(root_of_items((*items, *erased))))
                 roots.append(leaf_hash(root_of_items(items)))
-                training |= trained_on(records)
-        return RetainedRecords(tree_root(roots).hex(), training, _with_each(roots, whole))
+                found = trained_on(records)
+                training |= found
+                places |= dict.fromkeys(found, bucket)
+        before = _with_each(roots, whole)
+        return RetainedRecords(tree_root(roots).hex(), training, places, before)
 
     def rows(
-        self, policy: Policy, records: RetainedRecords, forget: ForgetSet | None
+        self,
+        policy: Policy,
+        extractor: Extractor,
+        records: RetainedRecords,
+        forget: ForgetSet | None,
     ) -> RetainedRows:
-        """Sum the prepared rows of a training; hold each against the records.
+        """Sum the prepared rows of a training; hold each against its record.
 
         Raises:
             Undecided: There are none here (`reproduce.incomplete`), or a file is missing or torn
@@ -137,10 +151,15 @@ class RetainedData:
             )
         problems: set[str] = set()
         seen: dict[str, set[str]] = {}
+        with reading(self.root):
+            store = Store(PlainBuckets.open(self.root / "store"), _NO_KEY)
+        remade = RemadeRows(policy, extractor, store, records.places)
 
         def held_against_records() -> Iterator[Bucket]:
-            for rows in self._buckets(folder):
+            for bucket, count, rows in self._buckets(folder):
                 _check_shapes(policy, rows, folder)
+                with reading(self.root):
+                    remade.compare(bucket, count, rows)
                 for head, found in rows.items():
                     mine = seen.setdefault(head, set())
                     problems.update(row_problems(head, found, records.training, mine))
@@ -152,23 +171,24 @@ class RetainedData:
             states = sum_rows(policy, held_against_records())
         except ArithmeticRefused as error:
             raise unreadable(folder, error) from error
-        return RetainedRows(states, tuple(sorted(problems)))
+        return RetainedRows(states, tuple(sorted(problems)), remade)
 
     def meet_other_rows(self, forget: ForgetSet, policy: Policy | None) -> None:
         """Look for the forget set in the rows of other trainings, which nobody should keep."""
         for folder in self._prepared():
             if policy is None or folder.name != policy.training_id:
-                for rows in self._buckets(folder):
+                for _, _, rows in self._buckets(folder):
                     forget.meet_rows(rows)
 
-    def _buckets(self, folder: Path) -> Iterator[Bucket]:
+    def _buckets(self, folder: Path) -> Iterator[tuple[int, int, Bucket]]:
+        """Number of each bucket, how many there are, and its rows."""
         with reading(folder):
             store = PreparedStore(PlainBuckets.open(folder), _NO_KEY)
         for bucket in store.buckets():
             self.progress(bucket, len(store.buckets()))
             with reading(folder):
                 rows = store.read_bucket(bucket)
-            yield rows
+            yield bucket, len(store.buckets()), rows
 
     def _prepared(self) -> list[Path]:
         return sorted(path.parent for path in self.root.glob(f"prepared/*/{MANIFEST}"))

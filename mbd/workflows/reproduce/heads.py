@@ -39,9 +39,7 @@ class ReleasedHeads:
         A head that is still the certificate's has the rows of then: whatever changes its rows
         releases it anew. So it is held against them even if others have changed.
         """
-        if rows.problems:
-            why = rows.problems[0] + more(rows.problems)
-            self.doubts.refute("reproduce.rows", why, certain=self.same)
+        self._check_rows(rows)
         guarantee = self.predicate.guarantee
         if guarantee.guarantee_class == "empirical":
             raise Undecided(
@@ -59,6 +57,12 @@ class ReleasedHeads:
         if missing:
             why = f"{missing[0]} of the certificate's model is not here" + more(missing)
             self.doubts.refute("reproduce.model", why, changing)
+
+    def _check_rows(self, rows: RetainedRows) -> None:
+        for problems in (rows.problems, rows.remade.problems()):
+            if problems:
+                why = problems[0] + more(problems)
+                self.doubts.refute("reproduce.rows", why, certain=self.same)
 
     def _check_head(self, name: str, state: HeadState) -> HeadNoise | None:
         try:

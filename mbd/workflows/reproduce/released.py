@@ -10,9 +10,13 @@ from mbd.canonical.digest import sha256_file
 from mbd.certificate.rules import POLICY_FILE
 from mbd.certificate.statement import Predicate
 from mbd.errors import DataError, IntegrityError, MbdError
-from mbd.values import FileDigest
+from mbd.model.inference import Extractor
+from mbd.model.scaling import Scaler
+from mbd.model.snapshot import load_core
+from mbd.values import FileDigest, parse_availability
 from mbd.verify.artifacts import CORE_FILES, check_core, check_policy
 from mbd.verify.case import Case, CheckFailed, Undecided
+from mbd.verify.core_file import WEIGHTS_FILE as CORE_WEIGHTS
 from mbd.verify.head_file import read_head
 from mbd.verify.model_policy import ModelPolicy, parse_policy
 from mbd.workflows.policy import Policy
@@ -71,6 +75,23 @@ class ReleasedFiles:
                 raise CheckFailed(error.message, code="artifact.core") from error
         elif own <= self.found.keys():
             raise Undecided("the core lies in two models", code="reproduce.incomplete")
+
+    def extractor(self, policy: Policy) -> Extractor:
+        """What makes rows of records: the policy's scaling, and its core.
+
+        Raises:
+            Undecided: It cannot be made here (`reproduce.unreadable`), or the core is not here
+                (`reproduce.incomplete`).
+        """
+        core, family = None, [parse_availability(name) for name in policy.heads]
+        if policy.core == "trained":
+            if not self.found.keys() >= CORE_FILES:
+                raise Undecided("the core is not here", code="reproduce.incomplete")
+            folder = self.found[CORE_WEIGHTS]
+            with reading(folder):
+                core = load_core(folder)
+        with reading(self.found[POLICY_FILE]):
+            return Extractor(Scaler.from_json(policy.scaler), family, core, policy.base)
 
     def head(self, name: str) -> ReleasedHead:
         """A released head.

@@ -130,7 +130,9 @@ class _Reproduction:
         records = data.records(forget)
         released = find_released(self.folder / "models", self.case)
         policy = released.policy(self.case.statement.predicate)
-        rows = None if policy is None else data.rows(policy, records, forget)
+        rows = None
+        if policy is not None:
+            rows = data.rows(policy, released.extractor(policy), records, forget)
         if forget is not None:
             data.meet_other_rows(forget, policy)
         if data.generations() != before:

@@ -18,7 +18,7 @@ def describe(predicate: Predicate, released: ReleasedFiles, compared: str | None
         released: Its model; every head of it was held against its state.
         compared: What the receipt showed of the data set of before; None without a receipt.
     """
-    return "; ".join((*_heads(predicate, released), *_people(compared), _made(predicate)))
+    return "; ".join((*_heads(predicate, released), *_people(compared), *_made(predicate)))
 
 
 def _heads(predicate: Predicate, released: ReleasedFiles) -> Iterator[str]:
@@ -44,7 +44,7 @@ def _people(compared: str | None) -> Iterator[str]:
         return
     yield (
         "nothing that the receipt lists is in records or rows, or unchanged under "
-        "another name; a copy that was changed, be it by one bit, is not seen"
+        "another name; a copy that was changed, be it by one bit and at whatever time, is not seen"
     )
     yield compared
     yield (
@@ -53,6 +53,7 @@ def _people(compared: str | None) -> Iterator[str]:
     )
 
 
-def _made(predicate: Predicate) -> str:
-    made = "core and rows were" if is_retrained(predicate.guarantee) else "rows were"
-    return f"{made} not made again from records: `mbd state check --train-again` does"
+def _made(predicate: Predicate) -> Iterator[str]:
+    yield "every row was made again from its record, as the policy says"
+    if is_retrained(predicate.guarantee):
+        yield "the policy and the core were not: `mbd state check --train-again` does that"
