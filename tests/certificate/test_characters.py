@@ -53,6 +53,8 @@ def test_the_published_table_is_how_a_text_is_read():
         ("\u1d9c", "c"),
         ("\u00e9", "e"),
         ("\ufb01", "fi"),
+        ("\u0441\u0435\u0433\u0442\u0456f\u0443", "certify"),
+        ("\u0450", "e"),
         ("\u0434\u5b57", "\u0434\u5b57"),
     ],
 )
