@@ -14,35 +14,44 @@ REFUSED: tuple[tuple[int, int], ...] = (
     (0x0000, 0x001F),  # controls
     (0x007F, 0x00A0),  # controls, a space that is not U+0020
     (0x00AD, 0x00AD),  # soft hyphen
+    (0x034F, 0x034F),  # joiner
     (0x0600, 0x0605),  # signs that format what follows
     (0x061C, 0x061C),  # direction
     (0x06DD, 0x06DD),
     (0x070F, 0x070F),
     (0x0890, 0x0891),
     (0x08E2, 0x08E2),
+    (0x115F, 0x1160),  # letters without a shape
     (0x1680, 0x1680),  # space
-    (0x180E, 0x180E),
+    (0x17B4, 0x17B5),  # vowels without a shape
+    (0x180B, 0x180F),  # variants of what comes before
     (0x2000, 0x200F),  # spaces, joiners, directions
     (0x2028, 0x202F),  # ends of lines and paragraphs, directions, a space
     (0x205F, 0x206F),  # a space, invisible operators, directions
+    (0x2800, 0x2800),  # an empty pattern
     (0x3000, 0x3000),  # space
+    (0x3164, 0x3164),  # a letter without a shape
     (0xD800, 0xF8FF),  # surrogates, private use
     (0xFDD0, 0xFDEF),  # no characters
+    (0xFE00, 0xFE0F),  # variants of what comes before
     (0xFEFF, 0xFEFF),  # byte order mark
+    (0xFFA0, 0xFFA0),  # a letter without a shape
     (0xFFF0, 0xFFFB),  # annotations
     (0x110BD, 0x110BD),
     (0x110CD, 0x110CD),
     (0x13430, 0x1343F),
     (0x1BCA0, 0x1BCA3),
+    (0x1D159, 0x1D159),  # a note without a shape
     (0x1D173, 0x1D17A),
-    (0xE0000, 0xE007F),  # tags
+    (0xE0000, 0xE0FFF),  # tags, variants of what comes before
     (0xF0000, 0x10FFFF),  # private use
     *((plane * 0x10000 + 0xFFFE, plane * 0x10000 + 0xFFFF) for plane in range(15)),
 )
 """First and last of each range of code points that no text of a certificate may hold.
 
 What a terminal would act on or hide: categories Cc, Cf, Cs, Co, Zl, Zp and Zs but the space, of
-Unicode 15, and what is no character. Characters that later versions add are allowed.
+Unicode 15, what it calls default-ignorable, what has no shape, and what is no character.
+Characters that later versions add are allowed.
 """
 
 MARKS: tuple[tuple[int, int], ...] = (
@@ -82,7 +91,7 @@ _RUNS = (
     (0x107A5, "q"),
     (0x1D4C1, "l"),
     (0x1F12B, "CR"),
-    (0x1F130, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    *((first, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") for first in (0x1F130, 0x1F150, 0x1F170, 0x1F1E6)),
     (0x1FBF0, "0123456789"),
 )
 """First code point -> what it and those after it are read as: what Unicode 3.2 did not know."""
