@@ -163,6 +163,8 @@ _SKIPPED = {
     "receipt.missing": "no receipt was given: the person holds it; give it with --receipt",
     "receipt.schema": "the file given as a receipt is not one: ask the person for it again",
     "receipt.other": "the receipt that was given belongs to another certificate",
+    "receipt.rows": "the receipt lists training records that no part of the model is said to have "
+    "learned from: ask why they were stored and never used",
     "reproduce.missing": "no retained data was given: give a workspace with --reproduce",
     "reproduce.openings": "nothing opens what the certificate commits to: give --receipt or "
     "--escrow",
