@@ -55,6 +55,7 @@ REFUTED: dict[str, tuple[Cheat, str]] = {
     "the same noise in every head": (cheats.noise_of(the_same), "reproduce.noise"),
     "half of the noise twice": (cheats.noise_of(twice), "reproduce.noise"),
     "noise on some coordinates": (cheats.noise_of(partly), "reproduce.noise"),
+    "noise where no records lie": (cheats.noise_beside_the_records, "reproduce.noise"),
     "another lambda": (cheats.another_lambda, "reproduce.head"),
     "a doctored state": (cheats.doctored_state, "reproduce.state"),
     "a tolerance that nothing reaches": (cheats.tolerance_of_nothing, "reproduce.tolerance"),

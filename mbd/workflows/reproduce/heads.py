@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.statement import Parameters, Predicate
 from mbd.deletion.check import check_deviation
-from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise, pattern_findings
+from mbd.deletion.noise_patterns import HeadNoise, head_threshold, pattern_findings
 from mbd.deletion.parameters import HeadPolicy
 from mbd.errors import ArithmeticRefused
 from mbd.head.integers import Ints
@@ -114,9 +114,9 @@ def check_released(
         deviation,
         grid=constants.grid,
         sigma=constants.sigma if released.noise_steps else None,
-        threshold=MODEL_THRESHOLD / 2 / len(guarantee.heads),
+        threshold=head_threshold(len(guarantee.heads)),
     )
-    noise = HeadNoise(name, deviation, noisy) if released.noise_steps else None
+    noise = HeadNoise.of(name, deviation, noisy, state.gram) if released.noise_steps else None
     return None if found.passed else found.detail, noise
 
 
