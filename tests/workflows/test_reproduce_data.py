@@ -107,7 +107,40 @@ def test_sums_of_before_that_are_kept_elsewhere_are_named(revoked: Revoked, befo
     assert_open(judge(revoked, revoked.root), "reproduce.unlisted", "state/archive/2026/")
 
 
-@pytest.mark.parametrize("where", ["data/old.bin", "state/notes.txt", "data/store/more/x.parquet"])
+def test_erased_data_that_lies_beside_models_or_in_another_one_is_found(
+    revoked: Revoked, before: Path
+) -> None:
+    (old,) = old_files(before, revoked, "data/store")
+    for where in ("models/old.parquet", "models/older/policy.json"):
+        place = revoked.root / where
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy(old, place)
+        assert_refuted(judge(revoked, revoked.root), "reproduce.forget_set", where)
+        place.unlink()
+
+
+def test_a_file_too_large_to_search_does_not_hide_the_next(revoked: Revoked, before: Path) -> None:
+    (revoked.root / "data" / "a.parquet").touch()
+    os.truncate(revoked.root / "data" / "a.parquet", 300 << 20)
+    found = judge(revoked, revoked.root)
+    assert_open(found, "reproduce.unlisted", "data/a.parquet is too large to be searched")
+    (old,) = old_files(before, revoked, "data/store")
+    shutil.copy(old, revoked.root / "data" / "b.parquet")
+    assert_refuted(judge(revoked, revoked.root), "reproduce.forget_set", "data/b.parquet")
+
+
+def test_what_was_not_looked_at_is_named(revoked: Revoked) -> None:
+    copy = handed_over(revoked)
+    copy.chmod(0o755)
+    (copy / "data.bak").mkdir()
+    found = judge(revoked, copy)
+    assert found.result == "pass"
+    assert "nothing was looked for in certs, data.bak" in found.reason
+
+
+@pytest.mark.parametrize(
+    "where", ["data/old.bin", "models/old.bin", "state/notes.txt", "data/store/more/x.parquet"]
+)
 def test_a_file_that_nothing_names_is_named(revoked: Revoked, where: str) -> None:
     path = revoked.root / where
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -107,9 +107,10 @@ class _Reproduction:
         found = self._read(forget)
         policy, rows = found.policy, found.rows
         same = commitments.same_state(rows)
+        searched = None
         if forgotten is not None:
             forgotten.check_gone(same=same)
-            forgotten.check_beside(files, found.data)
+            searched = forgotten.check_beside(files, found.data, found.released.others)
         if policy is None or rows is None:
             doubts.refute("reproduce.model", "no model here is the certificate's", changing)
         unasked = check_announced(predicate, doubts)
@@ -118,10 +119,10 @@ class _Reproduction:
         compared = None if forgotten is None else forgotten.check_before(found.records)
         states = check_kept_states(rows, files, doubts)
         unlisted = files.unlisted((*found.data.listed(policy), *states))
-        check_unlisted(unlisted, searched=forget is not None)
+        check_unlisted(unlisted, searched)
         if forgotten is not None:
             forgotten.check_copies()
-        words = describe(predicate, found.released, compared)
+        words = describe(predicate, found.released, compared, files.elsewhere())
         return f"{words}; {check_service(predicate, found.released, doubts, unasked)}"
 
     def _read(self, forget: ForgetSet | None) -> _Retained:
