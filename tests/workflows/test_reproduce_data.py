@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from mbd.canonical.tree import tree_proofs, tree_root
 from mbd.certificate.receipt import ItemProof, Receipt
 from mbd.data.buckets import BucketFolder, NewBucket
 from mbd.data.records import Records
+from mbd.errors import DataError
 from mbd.workflows import certify
 from mbd.workflows.reproduce import database as reproduce_database
 from mbd.workflows.reproduce.data import root_from_proof
@@ -292,6 +294,32 @@ def test_a_ledger_with_a_view_is_not_asked(revoked: Revoked) -> None:
     (head,) = revoked.root.glob("models/*/heads/audio.*")
     head.unlink()
     assert_open(judge(revoked, revoked.root), "reproduce.no_ledger", "view 'checkpoint'")
+
+
+COMPUTED = (
+    "CREATE TABLE entry(entry_index INTEGER, certificate_id TEXT, "
+    "leaf BLOB GENERATED ALWAYS AS (zeroblob(60000000)) VIRTUAL)"
+)
+
+
+@pytest.mark.timeout(120)
+def test_a_ledger_that_computes_its_leaves_is_not_asked() -> None:
+    """Each step of the machine would make sixty megabytes."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute(COMPUTED)
+    with pytest.raises(DataError, match="computes a column"):
+        reproduce_database.guarded(connection)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("value", ["entry SET leaf", "checkpoint SET note"])
+def test_a_ledger_with_endless_values_is_not_read(revoked: Revoked, value: str) -> None:
+    with contextlib.closing(sqlite3.connect(revoked.root / "ledger.db")) as connection:
+        connection.execute(f"UPDATE {value} = zeroblob(60000000)")
+        connection.commit()
+    found = judge(revoked, revoked.root)
+    assert found.result == "pass"
+    assert "not checked: whether the log announced the policy" in found.reason
 
 
 @pytest.mark.timeout(120)

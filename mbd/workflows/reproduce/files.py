@@ -23,7 +23,7 @@ from mbd.data.search import RECORD_IDS, Searcher
 from mbd.data.traces import Traces
 from mbd.errors import MbdError
 from mbd.verify.case import CheckFailed, Undecided
-from mbd.verify.model_policy import MAX_POLICY_BYTES
+from mbd.verify.model_files import most_bytes
 
 FOLDERS = ("data", "models", "state")
 """Where data of people is; what lies elsewhere is named, and not looked at."""
@@ -35,8 +35,7 @@ DURATION_FILE = "data/training.json"
 
 _MAX_MANIFEST_BYTES = 1 << 25  # some hundred thousand buckets, of 24 people each
 _MAX_BUCKET_BYTES = 1 << 31
-_MAX_HEAD_BYTES = 1 << 30
-_MAX_BYTES = 1 << 33  # a core, a state
+_MAX_BYTES = 1 << 33  # a state
 _MAX_DURATION_BYTES = 1 << 10
 _MAX_SCANNED_BYTES = 1 << 28
 """Of files that nothing names, the smallest first: those beyond are named as not searched."""
@@ -194,13 +193,9 @@ def _most(where: str) -> int:
         return _MAX_MANIFEST_BYTES
     if where == DURATION_FILE:
         return _MAX_DURATION_BYTES
-    limits: dict[tuple[str, str], int] = {
-        ("data", ".parquet"): _MAX_BUCKET_BYTES,
-        ("models", ".json"): MAX_POLICY_BYTES,
-    }
-    if path.parts[0] == "models" and path.parent.name == "heads":
-        return _MAX_HEAD_BYTES
-    return limits.get((path.parts[0], path.suffix), _MAX_BYTES)
+    if path.parts[0] == "models":
+        return most_bytes(where)
+    return _MAX_BUCKET_BYTES if path.suffix == ".parquet" else _MAX_BYTES
 
 
 def _refuse(error: OSError) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from mbd.canonical.tree import leaf_hash
 from mbd.certificate.statement import PolicyEntry
 from mbd.errors import DataError, IntegrityError, MbdError
-from mbd.ledger.entry import parse_entry
+from mbd.ledger.entry import MAX_LEAF_BYTES, parse_entry
 from mbd.ledger.merkle import HASH_BYTES, RightEdge
-from mbd.ledger.note import Checkpoint, open_checkpoint
+from mbd.ledger.note import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
 from mbd.verify.case import Case, Undecided
 from mbd.verify.trust import TrustedLog
 from mbd.workflows.reproduce.database import opened
@@ -130,7 +130,10 @@ def _in_service(connection: sqlite3.Connection, folder: Path) -> ModelSnapshot |
 
 
 def _newest(connection: sqlite3.Connection, log: TrustedLog) -> Checkpoint:
-    row = connection.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
+    query = (
+        f"SELECT substr(note, 1, {MAX_NOTE_BYTES + 1}) FROM checkpoint ORDER BY size DESC LIMIT 1"
+    )
+    row = connection.execute(query).fetchone()
     if row is None:
         raise _unreadable("it has no checkpoint")
     try:
@@ -142,11 +145,12 @@ def _newest(connection: sqlite3.Connection, log: TrustedLog) -> Checkpoint:
 
 
 def _leaves(connection: sqlite3.Connection) -> Iterator[bytes]:
-    query = "SELECT entry_index, leaf FROM entry ORDER BY entry_index"
-    for expected, (index, leaf) in enumerate(connection.execute(query)):
-        if index != expected or not isinstance(leaf, bytes):
+    leaf = f"CASE WHEN length(leaf) <= {MAX_LEAF_BYTES} THEN leaf END"
+    query = f"SELECT entry_index, {leaf} FROM entry ORDER BY entry_index"
+    for expected, (index, found) in enumerate(connection.execute(query)):
+        if index != expected or not isinstance(found, bytes):
             raise _unreadable(f"entry {expected} is missing")
-        yield leaf
+        yield found
 
 
 def _unfinished(connection: sqlite3.Connection, folder: Path) -> str | None:
