@@ -17,8 +17,9 @@ from mbd.privacy.accountant import noise_steps
 from mbd.verify.case import CheckFailed, Undecided
 from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce.data import RetainedRows
-from mbd.workflows.reproduce.doubts import Doubts, changing, more
+from mbd.workflows.reproduce.doubts import Doubts, more
 from mbd.workflows.reproduce.released import ReleasedFiles
+from mbd.workflows.reproduce.service import refuse_model
 from mbd.workflows.snapshots import ReleasedHead
 
 
@@ -56,7 +57,7 @@ class ReleasedHeads:
         missing = sorted(self.released.missing)
         if missing:
             why = f"{missing[0]} of the certificate's model is not here" + more(missing)
-            self.doubts.refute("reproduce.model", why, changing)
+            refuse_model(why, self.predicate, self.doubts)
 
     def _check_rows(self, rows: RetainedRows) -> None:
         for problems in (rows.problems, rows.remade.problems()):

@@ -15,14 +15,14 @@ from mbd.verify.case import Case, CheckFailed, NotReached, Undecided
 from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce.commitments import Commitments, check_kept_states
 from mbd.workflows.reproduce.data import Progress, RetainedData, RetainedRecords, RetainedRows
-from mbd.workflows.reproduce.doubts import Doubts, busy, changing
+from mbd.workflows.reproduce.doubts import Doubts, busy
 from mbd.workflows.reproduce.files import check_unlisted, list_files, reading
 from mbd.workflows.reproduce.forget_set import ForgetSet
 from mbd.workflows.reproduce.forgotten import Forgotten
 from mbd.workflows.reproduce.heads import ReleasedHeads
 from mbd.workflows.reproduce.openings import Offered, Openings
 from mbd.workflows.reproduce.released import ReleasedFiles, find_released
-from mbd.workflows.reproduce.service import check_announced, check_service
+from mbd.workflows.reproduce.service import check_announced, check_service, refuse_model
 from mbd.workflows.reproduce.words import describe
 
 Shown = Callable[[str], AbstractContextManager[Progress]]
@@ -112,7 +112,7 @@ class _Reproduction:
             forgotten.check_gone(same=same)
             searched = forgotten.check_beside(files, found.data, found.released.others)
         if policy is None or rows is None:
-            doubts.refute("reproduce.model", "no model here is the certificate's", changing)
+            refuse_model("no model here is the certificate's", predicate, doubts)
         unasked = check_announced(predicate, doubts)
         ReleasedHeads(predicate, policy, found.released, doubts, same).check(rows)
         commitments.check(found.records, same=same)
