@@ -112,8 +112,8 @@ def _fingerprints(group: TraceGroup) -> int:
 
 
 _OPENED = {
-    "datasetBefore": "all data before the request",
-    "datasetAfter": "all data after it",
+    "datasetBefore": "all data together with what was erased",
+    "datasetAfter": "all data without it",
     "stateAfter": "the state that the model was solved from",
     "deletedSet": "the list of what was erased",
 }

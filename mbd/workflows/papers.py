@@ -148,7 +148,8 @@ class SharedOutcome:
             selected_heads=tuple(detail["selected"]),
             all_heads=tuple(sorted(self.state.heads)),
             model_after=self.model.files,
-            dataset_before=shared["datasetBefore"],
+            # A request that an earlier version staged has that of all of them.
+            dataset_before=detail.get("datasetBefore", shared["datasetBefore"]),
             dataset_after=shared["datasetAfter"],
             state_after=self.state.digest,
             deleted_set=detail["deletedSet"],
