@@ -15,14 +15,10 @@ from mbd.cli.output import emit, json_option, note
 from mbd.errors import NotFoundError, RefusedError, UsageError
 from mbd.ledger.note import VerifierKey
 from mbd.verify.reading import read_regular
-from mbd.verify.trust import (
-    MAX_TRUST_BYTES,
-    TrustedIssuer,
-    TrustPolicy,
-    load_trust,
-    render_trust,
-)
+from mbd.verify.trust import MAX_TRUST_BYTES, load_trust
 from mbd.verify.trust_offer import Addition, NewKey, read_offer, take
+from mbd.verify.trust_text import render_trust
+from mbd.verify.trusted import TrustedIssuer, TrustPolicy
 
 TRUST = click.option(
     "--trust",

@@ -15,7 +15,7 @@ from mbd.certificate.bundle import MAX_BUNDLE_BYTES
 from mbd.cli.output import note
 from mbd.errors import MbdError, UsageError
 from mbd.verify import Report, TrustPolicy, verify_bundle
-from mbd.verify.memory import Recalled, recall, remember
+from mbd.verify.last_visit import Recalled, recall, remember
 from mbd.verify.reading import read_regular
 from mbd.verify.report import INTERNAL, LIMITS, settle
 

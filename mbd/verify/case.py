@@ -14,8 +14,8 @@ from mbd.errors import MbdError
 from mbd.ledger.entry import Entry
 from mbd.ledger.note import Checkpoint
 from mbd.ledger.tlog_proof import TlogProof
-from mbd.verify.memory import Recalled
-from mbd.verify.trust import TrustedIssuer, TrustPolicy
+from mbd.verify.last_visit import Recalled
+from mbd.verify.trusted import TrustedIssuer, TrustPolicy
 
 
 class CheckFailed(MbdError):

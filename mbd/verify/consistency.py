@@ -17,7 +17,7 @@ from mbd.ledger.tlog_proof import TlogProof
 from mbd.verify.case import Case, CheckFailed, SignedHead, Undecided
 from mbd.verify.logged import trusted_log
 from mbd.verify.mistaken import at_fault
-from mbd.verify.trust import TrustedLog
+from mbd.verify.trusted import TrustedLog
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,9 @@ from mbd.canonical.text import printable
 from mbd.errors import DataError, IntegrityError, StorageError, UsageError
 from mbd.verify import artifacts, consistency, extras, logged, signed, witnesses
 from mbd.verify.case import Case, CheckFailed, Undecided
-from mbd.verify.memory import Recalled
+from mbd.verify.last_visit import Recalled
 from mbd.verify.report import DEFAULT_LEVEL, LEVELS, CheckResult, Level, Report
-from mbd.verify.trust import TrustPolicy
+from mbd.verify.trusted import TrustPolicy
 
 Check = Callable[[Case], str]
 

@@ -20,14 +20,13 @@ from mbd.errors import ConflictError, DataError, MbdError, UsageError
 from mbd.ledger.note import parse_verifier_key
 from mbd.signing.public import PublicKey, ed25519_key, pem_key, public_key
 from mbd.verify.mistaken import recognised
-from mbd.verify.trust import (
-    MAX_TRUST_BYTES,
+from mbd.verify.trust import MAX_TRUST_BYTES, parse_trust
+from mbd.verify.trusted import (
     TrustedIssuer,
     TrustedLog,
     TrustedWitness,
     TrustPolicy,
     check_independent,
-    parse_trust,
     witness_key,
 )
 

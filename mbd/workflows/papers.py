@@ -24,7 +24,8 @@ from mbd.ledger.log import Labels
 from mbd.ledger.queries import find_entry
 from mbd.values import DeletionOutcome
 from mbd.verify.run import verify_bundle
-from mbd.verify.trust import TrustPolicy, load_trust
+from mbd.verify.trust import load_trust
+from mbd.verify.trusted import TrustPolicy
 from mbd.workflows.batch import detail_of, erasure_of, erasure_path, staging_folder
 from mbd.workflows.certify import (
     Erased,

@@ -8,8 +8,8 @@ import unicodedata
 
 import pytest
 
+from mbd.certificate.basis import check_basis
 from mbd.certificate.characters import as_read, is_shown, readings
-from mbd.certificate.rules import check_basis
 from mbd.errors import DataError
 
 ALL = [chr(point) for point in range(0x110000)]

@@ -16,7 +16,7 @@ import pytest
 
 from mbd.ledger.note import NoteSigner, VerifierKey
 from mbd.verify import verify_bundle
-from mbd.verify.trust import TrustedWitness, witness_key
+from mbd.verify.trusted import TrustedWitness, witness_key
 from tests.cli.conftest import Service
 from tests.verify.histories import began, forked, grown, growth
 from tests.verify.world import LATER, make_world

@@ -28,7 +28,7 @@ from mbd.cli.main import invoke
 from mbd.signing.keys import generate_key
 from mbd.verify import Report, verify_bundle
 from mbd.verify.codes import CODES
-from mbd.verify.memory import Recalled
+from mbd.verify.last_visit import Recalled
 from mbd.verify.report import LEVELS, settle
 from mbd.verify.run import CHECKS
 from mbd.verify.words import LEVELS_IN_WORDS, PASSED

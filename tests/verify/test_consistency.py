@@ -17,8 +17,8 @@ from mbd.ledger.note import sign_checkpoint
 from mbd.signing.keys import generate_key
 from mbd.verify import CheckResult, Report, verify_bundle
 from mbd.verify.codes import CODES
-from mbd.verify.memory import Recalled, default_path, recall, remember
-from mbd.verify.trust import render_trust
+from mbd.verify.last_visit import Recalled, default_path, recall, remember
+from mbd.verify.trust_text import render_trust
 from tests.verify.histories import began, forked, grown, growth, note_of, recalled
 from tests.verify.test_codes import unprivileged
 from tests.verify.world import LATER, LogSigner, SmallLog, World, make_world

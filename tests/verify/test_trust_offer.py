@@ -12,15 +12,9 @@ from mbd.errors import ConflictError, MbdError, UsageError
 from mbd.ledger.cosignature import COSIGNATURE
 from mbd.ledger.note import VerifierKey
 from mbd.signing.keys import generate_key
-from mbd.verify.trust import (
-    TrustedIssuer,
-    TrustedLog,
-    TrustedWitness,
-    TrustPolicy,
-    render_trust,
-    witness_key,
-)
 from mbd.verify.trust_offer import read_offer, take
+from mbd.verify.trust_text import render_trust
+from mbd.verify.trusted import TrustedIssuer, TrustedLog, TrustedWitness, TrustPolicy, witness_key
 from tests.verify.histories import Witness
 
 NAME, ORIGIN = "Example Clinic", "ledger.example/1"

@@ -27,7 +27,7 @@ from mbd.verify.case import Case, CheckFailed, Undecided
 from mbd.verify.run import CHECKS
 from mbd.verify.run import __doc__ as listing
 from mbd.verify.summary import summary
-from mbd.verify.trust import TrustedIssuer, TrustPolicy
+from mbd.verify.trusted import TrustedIssuer, TrustPolicy
 from tests.certificate.samples import NOW, altered, empirical_outcome, exact_outcome, outcome
 from tests.verify.world import LATER, ORIGIN, LogSigner, SmallLog, World, make_world
 

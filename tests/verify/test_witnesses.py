@@ -12,7 +12,7 @@ from mbd.errors import DataError, IntegrityError
 from mbd.ledger.cosignature import cosigned_at, parse_witness_key
 from mbd.ledger.note import parse_note
 from mbd.verify import CheckResult, Report, verify_bundle
-from mbd.verify.memory import Recalled
+from mbd.verify.last_visit import Recalled
 from tests.certificate.samples import NOW
 from tests.verify.histories import Witness, began, forked, grown, growth, note_of, recalled
 from tests.verify.world import LATER, ORIGIN, World, make_world
