@@ -136,3 +136,16 @@ def test_an_addition_that_was_logged_breaks_the_chain_and_accuses_nobody(
     assert (found.exit_code, found.result) == (0, "pass"), found
     assert "which is the issuer's word" in found.reason
     assert later.bundle.stem not in found.reason
+
+
+def test_a_head_that_the_certificate_before_had_was_not_replaced(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    """Whatever its distance from the new optimum: fresh noise never gives the same file."""
+    first = revoke(trained_workspace, trained_workspace.revocable[0])
+    with pytest.MonkeyPatch.context() as patch:
+        cheats.old_heads(patch, trained_workspace.session())
+        second = revoke(trained_workspace, trained_workspace.revocable[1])
+    found = judge(second, second.root)
+    assert (found.exit_code, found.code) == (1, "reproduce.head"), found
+    assert f"was not replaced: it is that of certificate {first.bundle.stem}" in found.reason

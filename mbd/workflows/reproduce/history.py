@@ -20,7 +20,7 @@ from mbd.ledger.entry import MAX_LEAF_BYTES, parse_entry
 from mbd.ledger.merkle import HASH_BYTES, RightEdge
 from mbd.ledger.note import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
 from mbd.verify.case import Case, Undecided
-from mbd.verify.trust import TrustedLog
+from mbd.verify.trusted import TrustedLog
 from mbd.workflows.reproduce.database import opened
 from mbd.workflows.reproduce.later import Later, certificate_at, is_sibling, later_entry
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot
@@ -149,9 +149,12 @@ class _Reading:
             self.in_batch |= beside is not False
 
     def _last_before(self, near: Iterable[tuple[int, bytes]]) -> Predicate | None:
+        """The certificate before; those of one batch have no attempt to draw noise in between."""
+        attempted = False
         for place, leaf in near:
             found = later_entry(self.connection, place, leaf, self.case, self.folder)
-            if found.type == "certificate":
+            attempted |= found.type == "attempt"
+            if found.type == "certificate" and (found.changes or attempted):
                 return certificate_at(self.connection, place, leaf, self.folder)
             if found.changes and found.type != "policy":  # which changes models
                 return None
