@@ -13,7 +13,7 @@ _LETTER = r"[^\x00-/:-@\[-^`{-\x7f]"
 """What may begin a name: letters, digits and `_` of ASCII, and everything beyond ASCII."""
 _BEFORE = "(^|[\\x00-/:-@\\[-^`{-\\x7f\u00a1-\u00bf\u2010-\u205e\u3001-\u303f])"
 """What may stand before a place: nothing, a sign of ASCII, or quotation marks and dashes."""
-_WHERE = re.compile(rf"{_BEFORE}(/|[A-Za-z]:\\|\\\\){_LETTER}|{_LETTER}://")
+_WHERE = re.compile(rf"{_BEFORE}(/|[A-Za-z]:\\|\\\\){_LETTER}|{_LETTER}(://|@{_LETTER})")
 _PROMISES = re.compile(
     r"[Cc][Ee][Rr][Tt][Ii][Ff]([Yy]|[Ii][Ee])|[Gg][Uu][Aa][Rr][Aa][Nn][Tt]"
     r"|(^|[^A-Za-z0-9_])[Pp][Rr][Oo]([Oo][Ff]|[Vv][Ee])"

@@ -96,6 +96,8 @@ def read_bundle(path: Path) -> bytes:
         UsageError: It cannot be read, or is no regular file.
     """
     if path == STDIN:
+        if sys.stdin is None:
+            raise UsageError("standard input is closed")
         return sys.stdin.buffer.read(MAX_BUNDLE_BYTES + 1)
     return read_regular(path, MAX_BUNDLE_BYTES)
 

@@ -41,7 +41,7 @@ origin = "{origin}"{database}
 epsilon = 1.0          # privacy loss granted to one deletion
 delta = 1e-6
 due_days = 30          # legal clock, printed in the certificate
-basis = "request of the data subject"
+basis = "request of the data subject"  # in every certificate: name nobody
 
 [heads]
 width = {width}           # integer features per row
