@@ -67,6 +67,8 @@ class Case:
     """Checkpoints that this one is proved to be part of, itself among them; by check 17."""
     to_remember: SignedHead | None = None
     """The newest one that agrees with what was remembered; set by check 17."""
+    not_held_against: str | None = None
+    """What was seen before and could not be compared with; set by check 17."""
     signers: tuple[TrustedIssuer, ...] = ()
     """Trusted issuers whose signatures hold; set by check 10."""
 

@@ -129,6 +129,7 @@ def verify_bundle(
         given=tuple([level for level, found in given.items() if found is not None]),
         remember=case.to_remember.note if case.to_remember else None,
         unseen_root=case.unseen_root,
+        not_held_against=case.not_held_against,
         model_only=case.model_only,
     )
 

@@ -134,8 +134,9 @@ def signature(case: Case) -> str:
     if not signers:
         names = ", ".join(one.key_id[:16] for one in envelope.signatures)
         raise Undecided(f"signed by {names}, which is not trusted", code="key.unknown")
-    for issuer, value in signers:
+    for issuer, value in signers:  # first all of them: they can be judged without the statement
         verify_signature(issuer.key, envelope.signed_bytes(), value)
+    for issuer, _ in signers:
         if issuer.name != case.statement.predicate.issuer:
             raise CheckFailed(
                 f"the key is {issuer.name!r}, the certificate says "
