@@ -120,6 +120,18 @@ def test_erased_data_that_lies_beside_models_or_in_another_one_is_found(
         place.unlink()
 
 
+@pytest.mark.parametrize("where", ["models/6b657074/01", "data/prepared/6b657074", "state/a/b"])
+def test_what_the_names_of_empty_folders_may_hold_is_named(revoked: Revoked, where: str) -> None:
+    (revoked.root / where).mkdir(parents=True)
+    assert_open(judge(revoked, revoked.root), "reproduce.unlisted", f"{where}/")
+
+
+def test_the_file_of_a_duration_has_no_room(revoked: Revoked) -> None:
+    with (revoked.root / "data" / "training.json").open("ab") as stream:
+        stream.write(b" " * 60)
+    assert_open(judge(revoked, revoked.root), "reproduce.unreadable", "data/training.json")
+
+
 def test_a_file_too_large_to_search_does_not_hide_the_next(revoked: Revoked, before: Path) -> None:
     (revoked.root / "data" / "a.parquet").touch()
     os.truncate(revoked.root / "data" / "a.parquet", 300 << 20)

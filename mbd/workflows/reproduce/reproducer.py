@@ -121,7 +121,7 @@ class _Reproduction:
         compared = None if forgotten is None else forgotten.check_before(found.records)
         states = check_kept_states(rows, files, doubts)
         unlisted = files.unlisted((*found.data.listed(policy), *states))
-        check_unlisted(unlisted, searched)
+        check_unlisted((*unlisted, *files.empty), searched)
         if forgotten is not None:
             forgotten.check_copies()
         words = describe(predicate, found.released, compared, files.elsewhere())
