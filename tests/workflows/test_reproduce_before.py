@@ -16,6 +16,7 @@ from mbd.workflows import certify
 from tests.workflows import cheats
 from tests.workflows.arrivals import archive
 from tests.workflows.auditing import Revoked, Verdict, escrow_of, judge, revoke, verdict_of
+from tests.workflows.conftest import Spread
 from tests.workspaces import TrainedWorkspace, must_run
 
 
@@ -149,3 +150,16 @@ def test_a_head_that_the_certificate_before_had_was_not_replaced(
     found = judge(second, second.root)
     assert (found.exit_code, found.code) == (1, "reproduce.head"), found
     assert f"was not replaced: it is that of certificate {first.bundle.stem}" in found.reason
+
+
+def test_a_certificate_that_left_the_model_alone_has_one_before_it_too(spread: Spread) -> None:
+    """Those of one batch have one model, too, but lie side by side in the log."""
+    workspace, (one, two, *_) = spread.workspace, spread.users
+    revoke(workspace, one)
+    before = revoke(workspace, two)
+    must_run(workspace.root, "key", "add")
+    alone = revoke(workspace, spread.silent)
+    found = judge(alone, alone.root)
+    assert found.result == "pass", found
+    assert f"the escrow of certificate {before.bundle.stem} beside the receipt" in found.reason
+    assert with_escrow(alone, escrow_of(before)).result == "pass"
