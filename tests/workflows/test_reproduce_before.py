@@ -133,10 +133,32 @@ def test_an_addition_that_was_logged_breaks_the_chain_and_accuses_nobody(
     first = revoke(trained_workspace, trained_workspace.revocable[0])
     escrow, second = escrow_of(first), trained_workspace.revocable[1]
     must_run(trained_workspace.root, "data", "add", *archive(trained_workspace, ["n1"], second))
-    found = with_escrow(later := revoke(trained_workspace, second), escrow)
+    later = revoke(trained_workspace, second)
+    found = judge(later, later.root)
     assert (found.exit_code, found.result) == (0, "pass"), found
-    assert "which is the issuer's word" in found.reason
-    assert later.bundle.stem not in found.reason
+    assert "data set of before, which is the issuer's word" in found.reason
+    assert first.bundle.stem not in found.reason
+    assert_not_used(with_escrow(later, escrow), first)
+
+
+def assert_not_used(found: Verdict, escrowed: Revoked) -> None:
+    """Whoever gives an escrow relies on it."""
+    assert (found.exit_code, found.code) == (3, "reproduce.chain"), found
+    assert escrowed.bundle.stem in found.reason
+
+
+def test_an_escrow_that_cannot_be_used_is_not_passed_over(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    """Of another certificate than the one before, or its bundle is not in the copy."""
+    first = revoke(trained_workspace, trained_workspace.revocable[0])
+    second = revoke(trained_workspace, trained_workspace.revocable[1])
+    third = revoke(trained_workspace, trained_workspace.revocable[2])
+    escrows = {one: escrow_of(one) for one in (first, second)}
+    assert with_escrow(third, escrows[second]).result == "pass"
+    assert_not_used(with_escrow(third, escrows[first]), first)
+    second.bundle.unlink()
+    assert_not_used(with_escrow(third, escrows[second]), second)
 
 
 def test_a_head_that_the_certificate_before_had_was_not_replaced(
