@@ -123,7 +123,7 @@ class Core(nn.Module):
             {name: Encoder(width, h, hp, config.dropout) for name, width in config.widths}
         )
         self.prototypes = Prototypes(count, hp)
-        self.generator = Generator(count, h, hp)
+        self.generator = Generator(count, h, hp, config.dropout)
         self.fusion = Fusion(count, h, config.activations, config.outputs, config.dropout)
 
     def encode(

@@ -14,15 +14,16 @@ class Generator(nn.Module):
     without m itself: a generator never sees the embedding it has to make.
     """
 
-    def __init__(self, modalities: int, hidden: int, property_width: int) -> None:
+    def __init__(self, modalities: int, hidden: int, property_width: int, dropout: float) -> None:
         super().__init__()
         self.modalities = modalities
         inputs = modalities * hidden + modalities + property_width
         self.network = nn.Sequential(
+            nn.Dropout(dropout),
             nn.Linear(inputs, 2 * hidden),
             nn.GELU(),
+            nn.Dropout(dropout),
             nn.Linear(2 * hidden, hidden),
-            nn.LayerNorm(hidden, elementwise_affine=False),
         )
         self.register_buffer("others", ~torch.eye(modalities, dtype=torch.bool), persistent=False)
         self.others: Tensor

@@ -65,6 +65,7 @@ def train_core(
     device: torch.device | None = None,
     checkpoint: Path | None = None,
     progress: Progress = lambda done, total: None,
+    build: Callable[[CoreConfig], Core] = Core,
 ) -> Trained:
     """Train on `train`; keep the weights that are best on `valid`.
 
@@ -92,7 +93,7 @@ def train_core(
     devices = [device] if device.type == "cuda" else []
     with one_thread(), repeatable(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        run = Run.start(Core(config).to(device), settings)
+        run = Run.start(build(config).to(device), settings)
         keeper = None
         if checkpoint is not None:
             keeper = _Keeper(checkpoint, binding_of(run.core, rows, held_out, settings, seed))
@@ -173,16 +174,13 @@ def objective(core: Core, batch: Tensors, settings: CoreSettings) -> Float[Tenso
     task = task_loss(complete.scores, batch.labels, config) + task_loss(
         partial.scores, batch.labels, config
     )
-    property_terms = (
-        prototype_loss(distances, present)
-        + naming_loss(distances, present)
-        + decorrelation_loss(samples, properties, present)
-    )
     return (
         task
         + settings.reconstruction
         * reconstruction_loss(partial.reconstructed, samples, present & ~left)
-        + settings.properties * property_terms
+        + settings.prototype * prototype_loss(distances, present)
+        + settings.naming * naming_loss(distances, present)
+        + settings.decorrelation * decorrelation_loss(samples, properties, present)
         + settings.consistency
         * consistency_loss(partial.scores, complete.scores, (present & ~left).any(dim=1), config)
     )
