@@ -7,8 +7,9 @@ seen. Three seeds; a seed draws the foundation, weights and order. Nothing is ch
 
   core      leading metric of the core alone, test rows, mean over availabilities
   heads     the same of heads on top of it, fitted on the training rows of these people
-  rebuilt   1 - (error of a generated embedding) / (error of the mean embedding of the training
-            rows), test rows, mean over (absent, given) pairs: above 0 beats the mean
+  rebuilt   1 - (error of a generated embedding) / (error of the mean embedding of the foundation's
+            training rows), test rows, mean over absent channels, all others given: above 0
+            beats the mean, which is all that could be put there otherwise
   apart     distance between what is said from all channels and from all but one, in units of
             half the label range, or of probability
   named     share of test rows whose property embedding is nearest to its own prototype
@@ -30,11 +31,13 @@ import numpy.typing as npt
 import quality
 import torch
 from quality import LEADING, Setting
+from torch import Tensor
 
 from mbd.data.synthetic import synthesise
 from mbd.head.feature_map import design_feature_map, quantise, quantise_targets
 from mbd.head.selection import CANDIDATES, Rows, choose_strong_convexity
 from mbd.model.core import Core, CoreConfig
+from mbd.model.fusion import Reliability
 from mbd.model.inference import Extractor
 from mbd.model.scaling import Scaler, fit_scaler
 from mbd.training.batches import Tensors, to_tensors
@@ -52,37 +55,48 @@ TARGET_BITS = 15
 RIDGE = 1e-2
 
 
-class WithoutGenerator(Core):
+class Zeros(Core):
     """An absent modality is an embedding of zeros."""
 
-    def fuse(self, samples, available):  # type: ignore[no-untyped-def]
-        found = super().fuse(samples, available)
-        embeddings = torch.where(available.unsqueeze(-1), samples, 0.0)
-        scores, activations = self.fusion(embeddings, available)
-        return found._replace(
-            scores=scores,
-            prediction=self.link(scores),
-            embeddings=embeddings,
-            activations=activations,
-        )
+    def shrink(self, guesses: Tensor) -> Tensor:
+        return torch.zeros_like(guesses)
 
 
-class WithoutPrototype(Core):
+class Means(Core):
+    """An absent modality is the mean embedding of the training rows."""
+
+    def shrink(self, guesses: Tensor) -> Tensor:
+        return self.generator.centres.expand_as(guesses)
+
+
+class Sure(Core):
+    """The generator's guess is used as it is."""
+
+    def shrink(self, guesses: Tensor) -> Tensor:
+        return guesses
+
+
+class Untold(Core):
     """The generator is not told by a prototype what it should make."""
 
-    def fuse(self, samples, available):  # type: ignore[no-untyped-def]
-        vectors = self.prototypes.vectors
-        blind = self.generator(samples, available, torch.zeros_like(vectors))
-        embeddings = torch.where(available.unsqueeze(-1), samples, blind)
-        scores, activations = self.fusion(embeddings, available)
-        found = super().fuse(samples, available)
-        return found._replace(
-            scores=scores,
-            prediction=self.link(scores),
-            embeddings=embeddings,
-            reconstructed=blind,
-            activations=activations,
-        )
+    def guess(self, samples: Tensor, available: Tensor) -> Tensor:
+        nothing = torch.zeros_like(self.prototypes.vectors)
+        return torch.as_tensor(self.generator(samples, available, nothing))
+
+
+class Alike(Reliability):
+    """In place of `Reliability`: every modality counts the same."""
+
+    def forward(self, embeddings: Tensor, flags: Tensor) -> Tensor:
+        return torch.ones_like(flags)
+
+
+class WithoutReliability(Core):
+    """Fusion believes every modality alike."""
+
+    def __init__(self, config: CoreConfig) -> None:
+        super().__init__(config)
+        self.fusion.reliability = Alike(len(config.widths), config.hidden)
 
 
 @dataclass(frozen=True)
@@ -98,8 +112,11 @@ VARIANTS = (
     Variant("everything"),
     *(Variant(f"no {term}", {term: 0.0}) for term in TERMS),
     Variant("no term but the task", dict.fromkeys(TERMS, 0.0)),
-    Variant("no generator", {}, WithoutGenerator),
-    Variant("no prototype in it", {}, WithoutPrototype),
+    Variant("zeros for a generator", {}, Zeros),
+    Variant("means for a generator", {}, Means),
+    Variant("guesses not shrunk", {}, Sure),
+    Variant("no prototype in it", {}, Untold),
+    Variant("no reliability", {}, WithoutReliability),
 )
 
 
@@ -170,6 +187,8 @@ def _embeddings(core: Core, setting: Setting, scaler: Scaler) -> Figures:
         to_tensors(people.where(split=split), scaler, task, cpu) for split in ("train", "test")
     )
     seen, held = (core.encode(one.x, one.lengths, one.available) for one in (fit, test))
+    known = to_tensors(setting.records.where(cohort="foundation", split="train"), scaler, task, cpu)
+    learned = core.encode(known.x, known.lengths, known.available).samples
     rebuilt, apart, named, told = [], [], [], []
     whole = test.available.all(dim=1)
     complete = core.fuse(held.samples[whole], test.available[whole])
@@ -178,7 +197,7 @@ def _embeddings(core: Core, setting: Setting, scaler: Scaler) -> Figures:
         here = test.available[:, m]
         named.append(float((nearest[here, m] == m).double().mean()))
         told.append(_told(seen, held, fit, test, m))
-        mean = seen.samples[fit.available[:, m], m].mean(dim=0)
+        mean = learned[known.available[:, m], m].mean(dim=0)
         given = test.available.clone()
         given[:, m] = False
         rows = here & given.any(dim=1)
@@ -239,12 +258,12 @@ def main() -> None:
                 shown = "  ".join(f"{key} {value:.3f}" for key, value in figures.items())
                 print(f"{name} seed {seed} {variant.name}: {shown} ({spent:.0f} s)",
                       file=sys.stderr, flush=True)  # fmt: skip
-    for name, variants in found.items():
-        print(f"\n{name}: {kinds[name]} of core and heads, revocable people")
+    for data, variants in found.items():
+        print(f"\n{data}: {kinds[data]} of core and heads, revocable people")
         print(f"{'':24}" + "".join(f"{column:>17}" for column in FIGURES))
-        for variant, runs in variants.items():
+        for name, runs in variants.items():
             cells = (quality._cell([run[column] for run in runs]) for column in FIGURES)
-            print(f"{variant:24}" + "".join(f"{cell:>17}" for cell in cells))
+            print(f"{name:24}" + "".join(f"{cell:>17}" for cell in cells))
 
 
 if __name__ == "__main__":

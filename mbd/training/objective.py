@@ -60,15 +60,6 @@ def prototype_loss(
     return _masked_mean(distances.diagonal(dim1=1, dim2=2), available)
 
 
-def naming_loss(
-    distances: Float[Tensor, "batch modality prototype"],
-    available: Bool[Tensor, "batch modality"],
-) -> Float[Tensor, ""]:
-    """A property names its modality: cross entropy of `softmax_k(-|p_m - c_k|^2 / h_p)`."""
-    log_probability = torch.log_softmax(-distances, dim=-1)
-    return _masked_mean(-log_probability.diagonal(dim1=1, dim2=2), available)
-
-
 def decorrelation_loss(
     samples: Float[Tensor, "batch modality hidden"],
     properties: Float[Tensor, "batch modality property"],

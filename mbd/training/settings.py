@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from mbd.errors import UsageError
 
-
-TERMS = ("reconstruction", "prototype", "naming", "decorrelation", "consistency")
+TERMS = ("reconstruction", "prototype", "decorrelation", "consistency")
 """The terms of the objective beside the task itself: each setting is a weight."""
 
 
@@ -42,8 +41,6 @@ class CoreSettings:
     """Weight of the reconstruction term."""
     prototype: float = 0.1
     """Weight of the term that pulls properties to their prototype."""
-    naming: float = 0.1
-    """Weight of the term by which a property names its modality."""
     decorrelation: float = 0.1
     """Weight of the term that keeps properties and samples apart."""
     consistency: float = 0.3
