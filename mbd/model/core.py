@@ -128,7 +128,7 @@ class Core(nn.Module):
             Encoder(width, h, hp, config.dropout) for _, width in config.widths
         )
         self.prototypes = Prototypes(count, hp)
-        self.generator = Generator(count, h, hp)
+        self.generator = Generator(count, h, hp, config.dropout)
         self.fusion = Fusion(count, h, config.activations, config.outputs, config.dropout)
 
     def encoder(self, modality: str) -> Encoder:

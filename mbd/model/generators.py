@@ -6,9 +6,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-DROPOUT = 0.6
-"""Share of inputs and hidden units dropped in training: people are few, links between their
-channels are weak, and what one person's voice says of his face is not true of others."""
 TRUST = 0.4
 """k: between .1 and .7 of a guess held for people who had no part in training, on three data
 sets; half too little costs little of what can be gained, too much costs more than the mean."""
@@ -26,15 +23,15 @@ class Generator(nn.Module):
     because a network that learned from few people is too sure of itself with others.
     """
 
-    def __init__(self, modalities: int, hidden: int, property_width: int) -> None:
+    def __init__(self, modalities: int, hidden: int, property_width: int, dropout: float) -> None:
         super().__init__()
         self.modalities = modalities
         inputs = modalities * hidden + modalities + property_width
         self.network = nn.Sequential(
-            nn.Dropout(DROPOUT),
+            nn.Dropout(dropout),
             nn.Linear(inputs, 2 * hidden),
             nn.GELU(),
-            nn.Dropout(DROPOUT),
+            nn.Dropout(dropout),
             nn.Linear(2 * hidden, hidden),
         )
         self.register_buffer("centres", torch.zeros(modalities, hidden))

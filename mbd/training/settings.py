@@ -43,7 +43,7 @@ class CoreSettings:
     """Weight of the term that pulls properties to their prototype."""
     decorrelation: float = 0.1
     """Weight of the term that keeps properties and samples apart."""
-    consistency: float = 0.3
+    consistency: float = 0.5
     """Weight of the consistency term."""
 
     def __post_init__(self) -> None:
