@@ -33,12 +33,13 @@ import torch
 from quality import LEADING, Setting
 from torch import Tensor
 
+from mbd.data.records import Records
 from mbd.data.synthetic import synthesise
 from mbd.head.feature_map import design_feature_map, quantise, quantise_targets
 from mbd.head.selection import CANDIDATES, Rows, choose_strong_convexity
 from mbd.model.core import Core, CoreConfig
 from mbd.model.fusion import Reliability
-from mbd.model.inference import Extractor
+from mbd.model.inference import Extractor, Row
 from mbd.model.scaling import Scaler, fit_scaler
 from mbd.training.batches import Tensors, to_tensors
 from mbd.training.loop import train_core
@@ -132,15 +133,27 @@ def measure(setting: Setting, variant: Variant) -> Figures:
     ).core
     family = list(nonempty_subsets(setting.schema.names))
     extractor = Extractor(scaler, family, core, (0.0,) * task.outputs)
-    alone = setting.score(quality._alone(extractor))
+    test = _rows(extractor, setting.test)
+
+    def alone(chosen: Records, p: Availability) -> Floats:
+        found = (test[record][availability_name(p)] for record in chosen.record_ids)
+        return np.stack([row.prediction for row in found])
+
     return {
-        "core": float(np.mean(list(alone.values()))),
-        "heads": _heads(setting, extractor),
+        "core": float(np.mean(list(setting.score(alone).values()))),
+        "heads": _heads(setting, extractor, test),
         **_embeddings(core, setting, scaler),
     }
 
 
-def _heads(setting: Setting, extractor: Extractor) -> float:
+def _rows(extractor: Extractor, records: Records) -> dict[str, dict[str, Row]]:
+    """The row of every head of every record, by record id: each is computed once."""
+    return {
+        record: extractor.rows(present(records, i)) for i, record in enumerate(records.record_ids)
+    }
+
+
+def _heads(setting: Setting, extractor: Extractor, test: dict[str, dict[str, Row]]) -> float:
     """Released without noise: what the features of this core are worth."""
     task = setting.schema.task
     train = setting.train.where(cohort="revocable")
@@ -167,10 +180,10 @@ def _heads(setting: Setting, extractor: Extractor) -> float:
         gram = z @ z.T + choice.strong_convexity * np.eye(len(z))
         maps[name], weights[name] = (map_, bits), z.T @ np.linalg.solve(gram, residual)
 
-    def predict(chosen, p: Availability) -> Floats:  # type: ignore[no-untyped-def]
+    def predict(chosen: Records, p: Availability) -> Floats:
         name = availability_name(p)
         map_, bits = maps[name]
-        found = [extractor.row(present(chosen, i)) for i in range(len(chosen))]
+        found = [test[record][name] for record in chosen.record_ids]
         v = quantise(np.stack([row.features for row in found]), map_.clip)
         said = map_.expand(v).astype(np.float64) * 2.0**-bits @ weights[name]
         return np.asarray(np.stack([row.prediction for row in found]) + said)

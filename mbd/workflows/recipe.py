@@ -62,7 +62,9 @@ class Recipe:
             "core": self.core,
             "seed": self.seed,
             "device": self.device,
-            "network": dict(self.written or dataclasses.asdict(self.network)),
+            "network": dataclasses.asdict(self.network)
+            if self.written is None
+            else dict(self.written),
             "heads": self.heads.model_dump(),
             "epsilon": self.epsilon,
             "delta": self.delta,
@@ -94,6 +96,8 @@ class Recipe:
 
 def _translated(network: Mapping[str, Any]) -> dict[str, Any]:
     """Settings under today's names: `properties` weighed all terms on properties alike."""
+    if not isinstance(network, Mapping):
+        raise TypeError(f"network: want settings by name, got {network!r}")
     now = dict(network)
     if "properties" in now:
         weight = now.pop("properties")
