@@ -40,7 +40,7 @@ def test_a_channel_of_noise_counts_less_than_clean_ones_and_less_than_it_would_c
     means = [float(counted(noisy)[here[:, m], m].mean()) for m in range(len(NAMES))]
 
     assert means[VOICE] < 0.75 * min(means[:VOICE] + means[VOICE + 1 :])
-    assert means[VOICE] < 0.75 * float(counted(clean)[here[:, VOICE], VOICE].mean())
+    assert means[VOICE] < 0.9 * float(counted(clean)[here[:, VOICE], VOICE].mean())
 
 
 @pytest.mark.slow
