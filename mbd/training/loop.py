@@ -36,7 +36,9 @@ Progress = Callable[[int, int], None]
 
 _GRADIENT_NORM = 5.0
 _CENTRE_ROWS = 500
+"""Enough for a mean; all of a large set would cost as much as a part of an epoch."""
 _ALL_SUBSETS = 6
+"""Modalities up to which every subset is judged in validation: 63 of them."""
 
 CHECKPOINT_SECONDS = 2.0
 """Least time between two checkpoints: what a crash may cost, beside the epoch it hits."""
