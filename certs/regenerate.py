@@ -60,6 +60,7 @@ def _examples() -> dict[str, bytes]:
         **trust.trust_files(),
         **{f"valid/{name}": data for name, data in valid.bundles().items()},
         **{f"refused/{one.name}.json": one.data for one in refused.defects()},
+        **{f"refused/{name}.json": found[0] for name, found in refused.unwitnessed().items()},
         **{f"receipts/{name}": data for name, data in valid.receipts().items()},
         **{f"receipts/refused/{name}.json": data for name, (data, _) in refused.receipts().items()},
         **{f"models/{path}": data for path, data in valid.models().items()},
@@ -88,6 +89,10 @@ def expected() -> dict[str, Any]:
     for name in valid.receipts():
         file = f"valid/{name.removesuffix('.json').removesuffix('-excerpt')}.json"
         expect(f"valid/receipt-{name.removesuffix('.json')}", file, receipt=f"receipts/{name}")
+    witnesses = {"trust": "trust/two-of-three-witnesses.toml", "require": "WITNESSED"}
+    expect("valid/with-two-witnesses", "valid/witnessed.json", **witnesses)
+    for name, (_, code, exit_code) in refused.unwitnessed().items():
+        expect(f"refused/{name}", f"refused/{name}.json", exit_code, code, **witnesses)
     expect("valid/key-retired-later", honest, trust="trust/retired-later.toml")
     expect("valid/with-its-model", honest, model="models/certified")
     expect("refused/nobody-is-trusted", honest, 3, "trust.missing", trust=None)

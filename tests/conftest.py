@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mbd.database.engine import Database
 from mbd.workspace.ledger_place import Place
 from tests.postgres import RunningServer, running_server
 from tests.workspaces import TrainedWorkspace, build_workspace, describe
+
+# How busy a machine is says nothing of a property.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 STATE = "state"
 SERVICE = "service"

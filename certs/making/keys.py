@@ -84,3 +84,9 @@ STRANGER = ed25519("mbd example stranger")
 LOG = LogKey(ORIGIN, ed25519("mbd example log"))
 FALSE_LOG = LogKey(ORIGIN, ed25519("mbd example log, not the real one"))
 OTHER_LOG = LogKey("other.example/2026", ed25519("mbd example log, elsewhere"))
+
+WITNESSES = tuple(
+    LogKey(f"witness.example/{name}", ed25519(f"mbd example witness {name}"))
+    for name in ("east", "north", "south")
+)
+"""They sign checkpoints of the log with a time of theirs."""

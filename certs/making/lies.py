@@ -100,6 +100,7 @@ def _model() -> list[Defect]:
             "model.policy",
             lambda rows: [row for row in rows if row["path"] != "policy.json"],
         ),
+        _with_files("files-in-another-order", "model.digest", lambda rows: rows[::-1]),
         lie("policy-of-another-model", "policy.digest", put(_G + "policyEntry.digest", _OTHER)),
         lie("policy-logged-afterwards", "policy.index", put(_G + "policyEntry.index", 3)),
     ]
@@ -231,6 +232,9 @@ def _arithmetic() -> list[Defect]:
             change(_HEAD + "sensitivity", _step_down),
         ),
         lie("sigma-off-the-grid", "claim.sigma", change(_HEAD + "sigma", _step_down)),
+        lie(
+            "sensitivity-beyond-every-rho", "claim.arithmetic", put(_HEAD + "sensitivity", "1e+300")
+        ),
         lie("grid-no-power-of-two", "claim.grid", put(_HEAD + "grid", "1e-9")),
         lie("convexity-zero", "claim.strong_convexity", put(_HEAD + "strongConvexity", "0")),
         lie("tolerance-zero", "claim.tolerance", put(_HEAD + "tolerance", "0")),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from making import lies, torn, unlogged
-from making.defects import Defect, drop, put
-from making.valid import STORIES
+from making.defects import Defect, drop, flip_last_bit, put
+from making.keys import WITNESSES
+from making.valid import STORIES, cosignatures, logged
 from mbd.canonical.json import dumps
 
 
@@ -30,6 +32,26 @@ def receipts() -> dict[str, tuple[bytes, str]]:
         "with-an-item-twice": (_spoiled(_twice), "receipt.items"),
         "with-an-item-that-was-not-there": (_spoiled(put("items.1.label", "0.5")), "receipt.item"),
         "without-traces": (_spoiled(drop("traces")), "receipt.schema"),
+    }
+
+
+def unwitnessed() -> dict[str, tuple[bytes, str, int]]:
+    """Where two of three witnesses are asked for: name -> bundle, code, exit code."""
+    bundle = json.loads(logged()["certified"])
+    east, north, _ = WITNESSES
+    both, future = cosignatures(bundle, [east, north]), datetime(2199, 1, 1, tzinfo=UTC)
+    later = cosignatures(bundle, [east, north], future)
+    head, _, last = both[:-1].rpartition(" ")
+    wrong = f"{head} {flip_last_bit(last)}\n"
+    cases = {
+        "witness-alone": (cosignatures(bundle, [east]), "witness.quorum", 3),
+        "witness-twice": (cosignatures(bundle, [east, east]), "witness.quorum", 3),
+        "witnesses-in-the-future": (later, "witness.quorum", 3),
+        "witness-signature-changed": (wrong, "witness.sig", 1),
+    }
+    return {
+        name: (dumps({**bundle, "tlogProof": bundle["tlogProof"] + lines}), code, exit_code)
+        for name, (lines, code, exit_code) in cases.items()
     }
 
 

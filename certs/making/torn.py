@@ -33,9 +33,12 @@ def _keys_reversed(data: bytes) -> bytes:
 
 def defects() -> list[Defect]:
     whole = HONEST.data()
-    key_id = HONEST.bundle()["envelope"]["signatures"][0]["keyid"]
-    twice = [{"keyid": key_id, "sig": "AA=="}] * 2
+    marks = b',"x":"' + b":" * 20_000 + b'"}'
+    doubled = change("signatures", lambda rows: rows * 2)
+    once = change("signatures", lambda rows: rows[:1])
+    twice = story("envelope-with-a-key-twice", edit_envelope=doubled, edit_entry=once)
     return [
+        Defect("json-with-too-many-marks", "json.size", whole[:-1] + marks),
         Defect("json-cut-short", "json.syntax", whole[:-1]),
         Defect("json-not-utf-8", "json.utf8", whole.replace(b"proof@", b"pro\xfff@")),
         Defect("json-too-deep", "json.depth", b'{"a":' * 9 + b"0" + b"}" * 9),
@@ -60,7 +63,7 @@ def defects() -> list[Defect]:
         torn("bundle-without-proof", "bundle.schema", drop("tlogProof")),
         torn("envelope-with-a-key-inside", "envelope.schema", put("envelope.publicKey", "AA==")),
         torn("envelope-without-signature", "envelope.schema", put("envelope.signatures", [])),
-        torn("envelope-with-a-key-twice", "envelope.schema", put("envelope.signatures", twice)),
+        Defect("envelope-with-a-key-twice", "envelope.schema", twice.data()),
         torn(
             "envelope-with-upper-case-key",
             "envelope.schema",

@@ -5,13 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from making.keys import ISSUER, LOG, NAME, ORIGIN, OTHER_ISSUER, OTHER_LOG, SECOND
-from mbd.verify.trust import TrustedIssuer, TrustedLog, TrustPolicy, render_trust
+from making.keys import (
+    ISSUER,
+    LOG,
+    NAME,
+    ORIGIN,
+    OTHER_ISSUER,
+    OTHER_LOG,
+    SECOND,
+    WITNESSES,
+)
+from mbd.ledger.cosignature import COSIGNATURE
+from mbd.ledger.note import VerifierKey
+from mbd.verify.trust import (
+    TrustedIssuer,
+    TrustedLog,
+    TrustedWitness,
+    TrustPolicy,
+    render_trust,
+)
 
 _ISSUERS = (
     TrustedIssuer(NAME, ISSUER.public),
     TrustedIssuer(NAME, SECOND.public),
     TrustedIssuer("Another Clinic", OTHER_ISSUER.public),
+)
+_WITNESSES = tuple(
+    TrustedWitness(one.name, VerifierKey(one.name, one.public_key, COSIGNATURE))
+    for one in WITNESSES
 )
 _PLAIN = TrustPolicy(issuers=_ISSUERS, log=TrustedLog(ORIGIN, LOG.vkey))
 
@@ -31,6 +52,7 @@ POLICIES: Mapping[str, TrustPolicy] = {
     "trust/small-delta.toml": replace(_PLAIN, max_delta=1e-9),
     "trust/small-epsilon.toml": replace(_PLAIN, max_epsilon=1e-3),
     "trust/without-log.toml": replace(_PLAIN, log=None),
+    "trust/two-of-three-witnesses.toml": replace(_PLAIN, witnesses=_WITNESSES, quorum=2),
     "trust/other-log.toml": replace(_PLAIN, log=TrustedLog(OTHER_LOG.name, OTHER_LOG.vkey)),
 }
 """By the name of the file. Entry 3 of the log is the certificate's in every example."""

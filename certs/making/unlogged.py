@@ -82,6 +82,9 @@ def _proofs() -> list[Defect]:
     size = change("tlogProof", swap("\n7\n", "\n07\n"))
     return [
         _proof("proof-of-another-place", "incl.invalid", index=2),
+        _proof("proof-beyond-the-log", "incl.invalid", index=7),
+        _proof("proof-with-another-hash", "incl.invalid", hashes=(*honest.hashes[:-1], bytes(32))),
+        _proof("proof-with-a-hash-more", "incl.invalid", hashes=(*honest.hashes, bytes(32))),
         _proof("proof-cut-short", "incl.invalid", hashes=honest.hashes[:-1]),
         _proof("proof-with-extra-data", "incl.extra", extra=b"trust me"),
         torn(
@@ -99,6 +102,16 @@ def _proofs() -> list[Defect]:
             "checkpoint-without-signature",
             "note.malformed",
             change("tlogProof", lambda text: text[: text.index("\u2014")]),
+        ),
+        torn(
+            "checkpoint-with-101-signatures",
+            "note.malformed",
+            change("tlogProof", lambda text: text + "\u2014 other AAAAAAA=\n" * 100),
+        ),
+        torn(
+            "checkpoint-signature-too-short",
+            "note.malformed",
+            change("tlogProof", lambda text: text + "\u2014 other AAAAAA==\n"),
         ),
         torn("checkpoint-signature-changed", "log.sig", change("tlogProof", _spoil_last_line)),
         _told("checkpoint-of-a-false-log", "log.unknown", exit_code=3, log=FALSE_LOG),

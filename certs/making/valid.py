@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cache
 
-from making.keys import ISSUER, SECOND, STRANGER
+from making.keys import ISSUER, SECOND, STRANGER, WITNESSES, LogKey
 from making.model import CERTIFIED, model_files
 from making.story import (
     NOW,
@@ -21,6 +21,9 @@ from making.story import (
 )
 from mbd.canonical.json import dumps
 from mbd.certificate.receipt import excerpt
+from mbd.ledger.cosignature import cosign
+from mbd.ledger.note import parse_note
+from mbd.ledger.tlog_proof import parse_tlog_proof
 
 HONEST = Story(name="certified")
 """The certificate that most refused examples are a spoiled copy of."""
@@ -51,6 +54,7 @@ STORIES: Mapping[str, Story] = {
         ),
         Story(name="batch-1", subject="1", outcome=certified("1")),
         Story(name="batch-2", subject="2", outcome=certified("2")),
+        Story(name="witnessed"),
         Story(name="logged-days-later", logged_after=timedelta(days=9)),
     )
 }
@@ -80,7 +84,15 @@ def logged() -> Mapping[str, bytes]:
     """All of them as entries of one log, under one checkpoint: by name, the file."""
     told = [*STORIES.values(), *UNDECIDED.values()]
     entries = [story.entry(story.envelope()) for story in told]
-    return {story.name: dumps(story.among(entries, place)) for place, story in enumerate(told)}
+    bundles = {story.name: story.among(entries, place) for place, story in enumerate(told)}
+    bundles["witnessed"]["tlogProof"] += cosignatures(bundles["witnessed"], WITNESSES[:2])
+    return {name: dumps(bundle) for name, bundle in bundles.items()}
+
+
+def cosignatures(bundle: Json, witnesses: Sequence[LogKey], moment: datetime = NOW) -> str:
+    """Lines by which witnesses sign the checkpoint of a bundle."""
+    text = parse_note(parse_tlog_proof(bundle["tlogProof"]).checkpoint).text
+    return "".join(cosign(text, one, moment + timedelta(days=10)) for one in witnesses)
 
 
 def bundles() -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from mbd.canonical.digest import b64decode_strict, b64encode, sha256_hex
 from mbd.certificate.fields import Closed, validate
@@ -71,7 +71,9 @@ class _EnvelopeForm(Closed):
     payload_type: Annotated[str, Field(max_length=200)]
     payload: str
     signatures: Annotated[
-        tuple[_SignatureForm, ...], Field(strict=False, min_length=1, max_length=MAX_SIGNATURES)
+        tuple[_SignatureForm, ...],
+        Field(strict=False, min_length=1, max_length=MAX_SIGNATURES),
+        FailFast(),
     ]
 
 

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from mbd.canonical.numbers import from_decimal
@@ -102,10 +102,13 @@ RelativePath = Annotated[str, Field(max_length=400), AfterValidator(_relative)]
 Head = Annotated[str, AfterValidator(_head)]
 Modality = Annotated[str, AfterValidator(_modality)]
 # JSON has arrays, Python has tuples; nothing else is converted.
-Items = Annotated[tuple[T, ...], Field(strict=False, max_length=5000)]
+# The first item at fault ends the reading of a list: thousands of them would fill the memory.
+Items = Annotated[tuple[T, ...], Field(strict=False, max_length=5000), FailFast()]
 Ascending = Annotated[
-    tuple[T, ...], Field(strict=False, max_length=5000), AfterValidator(_ascending)
+    tuple[T, ...], Field(strict=False, max_length=5000), FailFast(), AfterValidator(_ascending)
 ]
+
+_MANY_ERRORS = 1000
 
 
 class Closed(BaseModel):
@@ -119,6 +122,8 @@ def validate(model: type[M], value: Any, *, code: str) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        if error.error_count() > _MANY_ERRORS:  # unknown keys; do not list them all
+            raise DataError(f"{error.error_count()} things wrong", code=code) from None
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{first['msg']} at {field or 'top'}", code=code, field=field) from error

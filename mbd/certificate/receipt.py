@@ -12,17 +12,33 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import FailFast, Field, model_validator
 
 from mbd.canonical.items import Item, ProvedItem
 from mbd.canonical.json import dumps, loads_strict
-from mbd.certificate.fields import Closed, Count, Digest, Modality, Size, Text, Ulid, validate
+from mbd.certificate.fields import (
+    Closed,
+    Count,
+    Digest,
+    Items,
+    Modality,
+    Size,
+    Text,
+    Ulid,
+    validate,
+)
 from mbd.certificate.issue import COMMITMENTS
 from mbd.certificate.statement import Predicate
 from mbd.errors import DataError, IntegrityError, NotFoundError
 from mbd.signing.commitment import commit, subject_commitment
 
 MAX_RECEIPT_BYTES = 1 << 26
+"""Some fifty thousand items: one person's, in one certificate."""
+BOUNDED_RECEIPT_BYTES = 1 << 22
+"""Up to here, some three thousand items, reading takes at most 64 MB of memory and a second,
+whatever the content. Beyond, both grow with the size: an honest receipt has to be readable."""
+_BYTES_PER_MARK = 8
+"""At least, in files larger than that; receipts have about 13. See `canonical.json.MAX_MARKS`."""
 
 WHOLE = "urn:mbd:receipt:v1"
 EXCERPT = "urn:mbd:receipt-excerpt:v1"
@@ -60,7 +76,7 @@ class ItemProof(Closed):
     """SHA-256 of the values that were erased."""
     salt: Digest
     index: Count
-    proof: Annotated[tuple[Digest, ...], Field(strict=False, max_length=64)]
+    proof: Annotated[tuple[Digest, ...], Field(strict=False, max_length=64), FailFast()]
     """From the sibling of the leaf up to the root, RFC 6962, section 2.1.1."""
 
     def leaf(self, subject: str) -> bytes:
@@ -82,9 +98,9 @@ class Traces(Closed):
 
     base: Hex64
     salt: Digest
-    groups: Annotated[tuple[TraceGroup, ...], Field(strict=False, max_length=100)]
+    groups: Annotated[tuple[TraceGroup, ...], Field(strict=False, max_length=100), FailFast()]
     left_out: Count
-    vanished: Annotated[tuple[Name, ...], Field(strict=False, max_length=1_000_000)]
+    vanished: Annotated[tuple[Name, ...], Field(strict=False, max_length=1_000_000), FailFast()]
     """Ids of the records that had nothing left."""
 
 
@@ -95,13 +111,13 @@ class Receipt(Closed):
     certificate_id: Ulid
     subject: Annotated[str, Field(min_length=1, max_length=1000)]
     """The subject's id in the data set."""
-    modalities: Annotated[tuple[Modality, ...], Field(strict=False, min_length=1)]
+    modalities: Annotated[Items[Modality], Field(min_length=1)]
     subject_key: Digest
     """From `signing.commitment.subject_key`; it opens this certificate only (hex)."""
     openings: Openings
     tree_size: Count
     """Items in the deleted set."""
-    items: Annotated[tuple[ItemProof, ...], Field(strict=False, max_length=1_000_000)]
+    items: Annotated[tuple[ItemProof, ...], Field(strict=False, max_length=1_000_000), FailFast()]
     traces: Traces | None
 
     @property
@@ -196,7 +212,8 @@ def parse_receipt(data: bytes) -> Receipt:
     Raises:
         DataError: Not strict JSON (`json.*`) or a field at fault (`receipt.schema`).
     """
-    value = loads_strict(data, max_bytes=MAX_RECEIPT_BYTES, max_depth=6)
+    most = max(len(data), BOUNDED_RECEIPT_BYTES) // _BYTES_PER_MARK
+    value = loads_strict(data, max_bytes=MAX_RECEIPT_BYTES, max_depth=6, max_marks=most)
     return validate(Receipt, value, code="receipt.schema")
 
 

@@ -45,7 +45,7 @@ _ONE_MOMENT = timedelta(minutes=1)
 """How far the time inside a certificate's id may be from `issuedAt`: they are made together."""
 
 _PROMISES = re.compile(r"certif(?:y|ie)|guarant|\bproof|\bprove", re.IGNORECASE)
-_WHERE = re.compile(r"(?<![\w])(/|~/|[A-Za-z]:\\|\\\\)\w|\w+://")
+_WHERE = re.compile(r"(?<![\w])(/|~/|[A-Za-z]:\\|\\\\)\w|\w+://", re.IGNORECASE)
 
 
 def _few_heads(guarantee: Guarantee, *_: Any) -> bool:
@@ -178,10 +178,9 @@ def _check_selected(guarantee: Guarantee, modalities: tuple[str, ...]) -> None:
     if not set(selected) <= set(guarantee.heads):
         raise DataError("selectedHeads names a head that the model lacks", code="heads.unknown")
     inputs = {head: parse_availability(head) for head in guarantee.heads}
-    for modality in modalities:
-        if not any(modality in names for names in inputs.values()):
-            raise DataError(f"no head of the model reads {modality}", code="heads.modality")
     revoked = set(modalities)
+    for modality in sorted(revoked.difference(*inputs.values())):
+        raise DataError(f"no head of the model reads {modality}", code="heads.modality")
     retrained = is_retrained(guarantee)
     touched = tuple(head for head, names in inputs.items() if names & revoked or retrained)
     nothing_to_do = guarantee.guarantee_class == "exact" and not selected and not retrained

@@ -33,17 +33,21 @@ FAMILY = "urn:mbd:schema:"
 
 _NAME = "[a-z][a-z0-9_]{0,31}"
 _SEGMENT = "[A-Za-z0-9_+][A-Za-z0-9._+-]*"
+TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
+"""A moment, on a day that may not exist."""
+# Where ECMAScript puts point and exponent; which digits are the fewest is left to `mbd-number`.
+_PLAIN = r"0|[1-9][0-9]{0,20}|[1-9][0-9]*\.[0-9]*[1-9]"
+_SMALL = r"0\.0{0,5}[1-9]([0-9]*[1-9])?"
+_EXPONENT = r"(-([7-9]|[1-9][0-9]{1,2})|\+(2[1-9]|[3-9][0-9]|[1-9][0-9]{2}))"
+_WITH_EXPONENT = rf"[1-9](\.[0-9]*[1-9])?e{_EXPONENT}"
 
 RULES: Mapping[Callable[..., Any], Mapping[str, str | int]] = {
     fields._day: {"format": "mbd-day", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
-    fields._time: {
-        "format": "mbd-time",
-        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
-    },
+    fields._time: {"format": "mbd-time", "pattern": TIME},
     fields._ulid: {"format": "mbd-ulid", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"},
     fields._number: {
         "format": "mbd-number",
-        "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-][1-9][0-9]*)?$",
+        "pattern": f"^({_PLAIN}|{_SMALL}|{_WITH_EXPONENT})$",
         "maxLength": 25,
     },
     fields._text: {"format": "mbd-text"},

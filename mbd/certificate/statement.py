@@ -66,7 +66,7 @@ class Model(Closed):
     """The released model: its files in the order of their paths, and the root over them."""
 
     digest: Digest
-    files: Annotated[tuple[ModelFile, ...], Field(strict=False, min_length=1, max_length=5000)]
+    files: Annotated[Items[ModelFile], Field(min_length=1)]
 
 
 class Commitments(Closed):

@@ -12,7 +12,7 @@ from mbd.cli.context import session_here
 from mbd.cli.output import emit, json_option, note
 from mbd.errors import NotFoundError
 from mbd.verify.reading import read_regular
-from mbd.workspace.files import write_atomically
+from mbd.workspace.files import refuse_existing, write_new
 
 _HELP = """The salts that open a certificate's data and state, for an auditor.
 
@@ -25,18 +25,20 @@ and nothing else: hand it to the auditor only.
 
 @click.command(help=_HELP, epilog="Example: mbd certificate escrow 01J... > escrow.json")
 @click.argument("certificate", metavar="CERTIFICATE")
-@click.option("--out", type=click.Path(path_type=Path), help="Write here, not to the screen.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this new file instead.")
 @json_option
 @click.pass_context
 def escrow(ctx: click.Context, certificate: str, out: Path | None, as_json: bool) -> None:
     from mbd.workflows.escrow import escrow_of
 
+    if out is not None:
+        refuse_existing(out, field="--out")
     name = _id_of(certificate)
     with session_here(ctx, write=False) as session:
         made = escrow_of(session, name)
     content = made.to_bytes()
     if out is not None:
-        write_atomically(out, content, mode=0o600)
+        write_new(out, content, mode=0o600, field="--out")
     payload = {
         "certificateId": name,
         "out": None if out is None else str(out),

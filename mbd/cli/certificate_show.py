@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,12 +21,12 @@ from mbd.certificate.page_words import Standing, punctuality
 from mbd.certificate.receipt import MAX_RECEIPT_BYTES, Receipt, parse_receipt
 from mbd.cli.output import emit, json_option
 from mbd.cli.trust_source import TrustSource, find_trust
-from mbd.errors import ConflictError, DataError, UsageError
+from mbd.errors import DataError, UsageError
 from mbd.signing.public import ed25519_key
 from mbd.verify import Report, TrustPolicy, verify_bundle
 from mbd.verify.reading import read_regular
 from mbd.verify.report import LIMITS, Level
-from mbd.workspace.files import write_atomically
+from mbd.workspace.files import refuse_existing, write_new
 
 if TYPE_CHECKING:
     from mbd.certificate.bundle import Bundle
@@ -71,6 +70,8 @@ def show(
 ) -> None:
     if as_json and str(html) == "-":
         raise UsageError("standard output takes the page or --json, not both", field="--html")
+    if html is not None and str(html) != "-":
+        refuse_existing(html, field="--html")
     source = find_trust(ctx, trust)
     policy = source.load()
     data = read_regular(file, MAX_BUNDLE_BYTES)
@@ -163,11 +164,7 @@ def _write(out: Path, page: Page, *, private: bool) -> None:
     if str(out) == "-":
         click.echo(content, nl=False)
         return
-    if os.path.lexists(out):
-        raise ConflictError(
-            f"{out} exists", code="export.exists", field="--html", hint="name another file"
-        )
-    write_atomically(out, content, mode=0o600 if private else 0o644)
+    write_new(out, content, mode=0o600 if private else 0o644, field="--html")
 
 
 def _width() -> int:

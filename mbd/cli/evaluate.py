@@ -59,7 +59,7 @@ _SHOWN = 4  # metrics in a table; JSON and the report have all
     "--html",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write a report with plots: one page that needs nothing else.",
+    help="Write a report with plots to this new file: one page that needs nothing else.",
 )
 @json_option
 @click.pass_context
@@ -89,7 +89,10 @@ def evaluate(
     Revoked channels are not used, and nothing in the workspace changes.
     """
     from mbd.workflows.evaluate import Question, evaluate_model
+    from mbd.workspace.files import refuse_existing
 
+    if html is not None:
+        refuse_existing(html, field="--html")
     question = Question(
         protocols=PROTOCOLS if protocol == "all" else (protocol,),
         split=split,
@@ -107,9 +110,9 @@ def evaluate(
 
 def _write(found: Evaluation, html: Path) -> None:
     from mbd.evaluation.page import page
-    from mbd.workspace.files import write_atomically
+    from mbd.workspace.files import write_new
 
-    write_atomically(html, page(found).encode("utf-8"))
+    write_new(html, page(found).encode("utf-8"), field="--html")
     note(f"Report  {html}")
 
 

@@ -12,14 +12,14 @@ from mbd.certificate.sigstore import sigstore_bundle
 from mbd.cli.output import emit, json_option, note
 from mbd.errors import UsageError
 from mbd.verify.reading import read_regular
-from mbd.workspace.files import write_atomically
+from mbd.workspace.files import refuse_existing, write_new
 
 
 @click.command(epilog="Example: mbd export cert.json --sigstore-bundle -o cert.sigstore.json")
 @click.argument("certificate", type=click.Path(path_type=Path), metavar="CERT.json")
 @click.option("--sigstore-bundle", "as_sigstore", is_flag=True, help="Sigstore bundle, v0.3.")
 @click.option("--key", help="Key id of the signature to take, or how it begins.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write here, not to the screen.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write to this new file.")
 @json_option
 def export(
     certificate: Path, as_sigstore: bool, key: str | None, out: Path | None, as_json: bool
@@ -33,11 +33,13 @@ def export(
         raise UsageError(
             "which form? --sigstore-bundle is the one there is", field="--sigstore-bundle"
         )
+    if out is not None:
+        refuse_existing(out, field="--out")
     envelope = parse_bundle(read_regular(certificate, MAX_BUNDLE_BYTES)).envelope
     bundle = sigstore_bundle(envelope, key)
     content = dumps(bundle)
     if out is not None:
-        write_atomically(out, content)
+        write_new(out, content, field="--out")
     payload = {
         "format": bundle["mediaType"],
         "keyId": bundle["verificationMaterial"]["publicKey"]["hint"],

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from mbd.signing.public import Algorithm
 
 
-@click.command(epilog="Example: mbd init ./service && cd service")
+@click.command(epilog="Example: mbd init ./service --issuer 'Example Clinic'")
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--issuer",
+    metavar="NAME",
+    help="The name in certificates, for people to read; a name made of the workspace's id by "
+    "default. It belongs to the key: a new name takes `mbd key rotate`.",
+)
 @click.option(
     "--encrypt-keys",
     is_flag=True,
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
 @json_option
 def init(
     directory: Path,
+    issuer: str | None,
     encrypt_keys: bool,
     issuer_algorithm: Algorithm,
     database_url: str | None,
@@ -57,20 +64,24 @@ def init(
         passphrase=passphrase,
         algorithm=issuer_algorithm,
         database_url=database_url,
+        issuer=issuer,
     )
     payload = {
         "workspace": str(made.workspace.root),
+        "issuer": made.issuer,
         "issuerKey": made.issuer_key,
         "logKey": made.log_key,
         "origin": made.origin,
         "ledger": made.ledger,
     }
+    name = "" if issuer is None else f"  issuer      {issuer}\n"
     ledger = "" if database_url is None else f"  ledger      {made.ledger}\n"
     text = (
         f"Workspace {made.workspace.root}\n"
+        f"{name}"
         f"  issuer key  {made.issuer_key}\n"
         f"  log key     {made.log_key}\n"
         f"{ledger}"
-        "Keep keys/ and secrets.db private; auditors get trust.toml."
+        "Keep keys/ and secrets.db private; auditors get the output of `mbd key export`."
     )
     emit("init", payload, as_json, text)

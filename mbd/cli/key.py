@@ -8,13 +8,13 @@ import click
 
 from mbd.canonical.text import printable
 from mbd.cli.context import open_here, session_here
-from mbd.cli.output import emit, json_option, note
+from mbd.cli.output import confirm, emit, json_option, note
 from mbd.errors import UsageError
 
 if TYPE_CHECKING:
     from mbd.ledger.key_events import Role
     from mbd.signing.public import Algorithm
-    from mbd.workflows.keys import KnownKey
+    from mbd.workflows.keys import Distrust, KnownKey
     from mbd.workflows.session import Session
 
 ALGORITHM = click.Choice(["ed25519", "ecdsa-p256"])
@@ -120,25 +120,60 @@ def rotate(
     required=True,
     help="First entry of the log that is not to be believed; 0: none ever was.",
 )
+@click.option("--dry-run", is_flag=True, help="Say which certificates it would hit, and stop.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_context
-def distrust(ctx: click.Context, key_id: str, from_index: int, as_json: bool) -> None:
-    """Say in the ledger that a key fell into other hands.
+def distrust(
+    ctx: click.Context, key_id: str, from_index: int, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    """Say in the ledger that a key fell into other hands. It cannot be taken back.
 
     Certificates that it signed are invalid from that entry on, and valid but not current before
-    (exit code 9 of `mbd verify`). The key that signs now must be replaced first.
+    (exit code 9 of `mbd verify`). Nothing makes them valid again. The key that signs now must be
+    replaced first.
     """
-    from mbd.workflows.keys import distrust_key
+    from mbd.workflows.keys import distrust_key, plan_distrust
 
+    if dry_run:
+        plan = plan_distrust(_reading(ctx), key_id, from_index)
+        text = f"{_block(plan.key)}\n{_hit(plan, 'would be')}\nNothing was changed."
+        emit("key distrust", _distrust_json(plan, dry_run=True), as_json, text)
+        return
     with session_here(ctx, write=True) as session:
+        plan = plan_distrust(session, key_id, from_index)
+        note(_hit(plan, "would be"))
+        confirm(f"Distrust key {plan.key.record.key_id[:16]} for good?", yes, as_json)
         done = distrust_key(session, key_id, from_index)
-    payload = {**_key_json(done.key), "invalid": done.refused, "notCurrent": done.doubted}
-    text = (
-        f"{_block(done.key)}\n"
-        f"{done.refused} certificates are invalid now, {done.doubted} are valid but not current."
-    )
-    emit("key distrust", payload, as_json, text)
+    text = f"{_block(done.key)}\n{_hit(done, 'are')}"
+    emit("key distrust", _distrust_json(done, dry_run=False), as_json, text)
     note("others learn of it from `mbd key export`: `mbd trust add` takes it over")
+
+
+def _hit(plan: Distrust, verb: str) -> str:
+    """How many certificates, and which of them lose their validity."""
+    invalid, doubted = len(plan.invalid), len(plan.doubted)
+    said = (
+        f"From entry {plan.from_index} on: {invalid} {_plural(invalid)} {verb} invalid; "
+        f"{doubted} {_plural(doubted)} before it {verb} valid but not current."
+    )
+    return "\n".join([said, *(f"  invalid  {name}" for name in plan.invalid)])
+
+
+def _plural(count: int) -> str:
+    return "certificate" if count == 1 else "certificates"
+
+
+def _distrust_json(plan: Distrust, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        **_key_json(plan.key),
+        "from": plan.from_index,
+        "dryRun": dry_run,
+        "invalid": len(plan.invalid),
+        "notCurrent": len(plan.doubted),
+        "invalidCertificates": list(plan.invalid),
+        "notCurrentCertificates": list(plan.doubted),
+    }
 
 
 @key.command(epilog="Example: mbd key export --json > keys.json")
@@ -209,6 +244,7 @@ def _key_json(one: KnownKey) -> dict[str, Any]:
         "publicKey": None if one.key is None else b64encode(one.key.der),
         **({} if one.vkey is None else {"vkey": str(one.vkey)}),
         **{name: value for name, value in bounds.items() if value is not None},
+        **({} if one.issuer is None else {"issuer": one.issuer}),
     }
 
 

@@ -92,10 +92,11 @@ def _write_table(
 ) -> dict[str, Any]:
     from mbd.ledger import export as tables
     from mbd.ledger.queries import iterate_entries
+    from mbd.workspace.files import refuse_existing, write_new
 
     counted = _Counted(iterate_entries(connection, chosen_filter(connection, options)))
     if kind == "sqlite":
-        tables.refuse_existing(path)
+        refuse_existing(path)
         notes = tables.published_notes(connection)
         tables.write_sqlite(path, counted, notes, log_key(ctx, trust))
         return {"entries": counted.count}
@@ -104,7 +105,7 @@ def _write_table(
         for line in lines:
             sys.stdout.write(line.decode())
     else:
-        tables.write_new(path, lines)
+        write_new(path, lines)
     return {"entries": counted.count}
 
 

@@ -104,7 +104,8 @@ def invoke(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors are printed, never raised."""
     try:
         code = _invoke(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is where the caller closed it: the code says it all
+            sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
         return 1
@@ -132,7 +133,7 @@ def _invoke(arguments: list[str]) -> int:
         click.echo(help_text.format_message(), err=True)
         return help_text.exit_code
     except click.ClickException as error:
-        return fail(command, _usage(error), as_json)
+        return fail(command, _usage(error, command), as_json)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
@@ -195,9 +196,10 @@ def _check_unicode(arguments: list[str]) -> None:
             raise UsageError(f"argument {argument!r} is not UTF-8", code="usage.encoding")
 
 
-def _usage(error: click.ClickException) -> UsageError:
+def _usage(error: click.ClickException, command: str) -> UsageError:
     option = getattr(error, "param", None)
     context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else "mbd"
+    named = command if command == "mbd" else f"mbd {command}"  # some errors have no context
+    where = context.command_path if context is not None else named
     name = option.opts[0] if option is not None and option.opts else None
     return UsageError(error.format_message(), field=name, hint=f"see `{where} --help`")

@@ -16,7 +16,7 @@ from mbd.certificate.receipt import (
 )
 from mbd.cli.output import emit, json_option, note, table
 from mbd.errors import UsageError
-from mbd.workspace.files import write_atomically
+from mbd.workspace.files import write_new
 
 _ENTRY_CHARACTERS = 32  # base64 of the 24 bytes of a fingerprint
 
@@ -39,7 +39,7 @@ def show(file: Path, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--record", required=True, help="Id of the record.")
 @click.option("--modality", required=True, help="Its channel that was erased.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write here, not to the screen.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this new file instead.")
 @json_option
 def item(file: Path, record: str, modality: str, out: Path | None, as_json: bool) -> None:
     """An excerpt that proves one erased item and shows none of the others.
@@ -50,7 +50,7 @@ def item(file: Path, record: str, modality: str, out: Path | None, as_json: bool
     made = excerpt(read_receipt(file), record, modality)
     content = made.to_bytes()
     if out is not None:
-        write_atomically(out, content, mode=0o600)
+        write_new(out, content, mode=0o600, field="--out")
     payload = {**_payload(made), "out": str(out) if out else None}
     if out is None:
         payload["excerpt"] = made.model_dump(mode="json", by_alias=True)

@@ -13,6 +13,7 @@ from mbd.cli.context import open_here
 from mbd.cli.output import note
 from mbd.errors import MbdError
 from mbd.verify import TrustPolicy, load_trust
+from mbd.workspace.layout import Workspace
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,22 @@ class TrustSource:
 
 def find_trust(ctx: click.Context, given: Path | None) -> TrustSource:
     """--trust, MBD_TRUST, ./trust.toml, then the workspace's own."""
-    own = _own_trust(ctx)
     from_environment = os.environ.get("MBD_TRUST")
     named = given or (Path(from_environment) if from_environment else None)
     local = Path("trust.toml")
-    chosen = named or (local if os.path.lexists(local) else own)
-    same = bool(chosen and own and chosen.resolve() == own.resolve())
-    return TrustSource(chosen, named=named is not None, own=same)
+    if named is None and not os.path.lexists(local):
+        own = _own_trust(ctx)
+        return TrustSource(own, own=own is not None)
+    chosen = named or local
+    return TrustSource(chosen, named=named is not None, own=_is_of_a_workspace(chosen))
+
+
+def _is_of_a_workspace(path: Path) -> bool:
+    """Whether a workspace wrote it about itself; its settings, a stranger's perhaps, stay shut."""
+    found = path.resolve()
+    return found == Workspace(found.parent).trust_file and os.path.lexists(
+        Workspace(found.parent).settings_file
+    )
 
 
 def _own_trust(ctx: click.Context) -> Path | None:

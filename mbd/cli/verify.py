@@ -145,7 +145,8 @@ def verify(
     run.memory.save()
     verbose = bool(ctx.obj and ctx.obj.get("verbose"))
     exit_code = worst([one.exit_code for one in found])
-    emit("verify", _payload(found, exit_code, source), as_json, _text(found, verbose))
+    payload = _payload(found, exit_code, source) if as_json else {}
+    emit("verify", payload, as_json, "" if as_json else _text(found, verbose))
     ctx.exit(exit_code)
 
 

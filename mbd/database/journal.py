@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from secrets import token_hex
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -45,8 +46,8 @@ class Request:
 
     request_id: str
     fingerprint: str
-    """Keyed hash (hex) of id and content: the same id with another one is a conflict. Empty once
-    it was forgotten who made the request."""
+    """Keyed hash (hex) of id and content: the same id with another one is a conflict. Random once
+    it was forgotten who made the request; empty where nobody made it, see `unlink`."""
     received_at: str
     due_by: str
     stage: str = STAGES[0]
@@ -69,7 +70,7 @@ class Request:
 
     @property
     def forgotten(self) -> bool:
-        """Whether nothing links it to a person any more."""
+        """Whether it stands for people who were forgotten: nobody made it."""
         return not self.fingerprint
 
     def reached(self, stage: str) -> bool:
@@ -170,7 +171,7 @@ class Journal:
         return self._end(request_id, CANCELLED, cancelled_at)
 
     def unlink(self, request_ids: Collection[str], to: Request) -> None:
-        """Forget who made these completed requests.
+        """Forget who made these completed requests: they look like those of anybody.
 
         Args:
             request_ids: Which.
@@ -183,7 +184,9 @@ class Journal:
         left = select(requests.c.request_id).where(chosen, requests.c.stage.not_in(FINISHED))
         if found := self.connection.execute(left).scalar():
             raise ConflictError(f"request {found} is not completed", code="request.stage")
-        self.connection.execute(update(requests).where(chosen).values(fingerprint="", origin=None))
+        for one in request_ids:
+            mine = update(requests).where(requests.c.request_id == one)
+            self.connection.execute(mine.values(fingerprint=token_hex(32), origin=None))
         row = {name: value for name, value in vars(to).items() if name != "detail"}
         self.connection.execute(insert(requests).values(row))
 

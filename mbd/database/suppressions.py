@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from secrets import token_hex
 from typing import Any
 
 from sqlalchemy import Connection, Row, Update, delete, insert, select, update
@@ -125,7 +126,9 @@ def requests_of(
 def unlink(connection: Connection, request_ids: Collection[str], to: str, at: datetime) -> None:
     """Let suppressions stand on another request than the one that they came from.
 
-    They are stored anew, as of now: neither time nor place says any more when they came.
+    They are stored anew, as of now: neither time nor place says any more when they came. In
+    their old places are random ones, so that nobody sees which requests were unlinked: those of
+    one person would be told from all others, and so linked.
 
     Args:
         connection: Inside a transaction.
@@ -138,7 +141,8 @@ def unlink(connection: Connection, request_ids: Collection[str], to: str, at: da
     in_force: dict[str, bool] = {}
     for hashed, one in connection.execute(query):
         in_force[hashed] = one or in_force.get(hashed, False)
-    connection.execute(delete(suppression).where(mine))
+    for row in connection.execute(select(suppression).where(mine)).all():
+        connection.execute(_of(row).values(key_hash=token_hex(32)))
     when = timestamp(at)
     rows = [
         {"key_hash": name, "request_id": to, "at": when, "lifted_at": None if one else when}

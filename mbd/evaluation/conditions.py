@@ -54,6 +54,8 @@ class Setting:
     fill: Fill = "drop"
     scales: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     """Per modality the standard deviation of each feature, (D,), for noise and shifts."""
+    sequences: bool = True
+    """Whether a modality may have more than one frame."""
 
 
 def conditions(protocol: str, setting: Setting) -> tuple[Condition, ...]:
@@ -64,15 +66,19 @@ def conditions(protocol: str, setting: Setting) -> tuple[Condition, ...]:
     """
     if protocol not in PROTOCOLS:
         raise UsageError(f"no protocol {protocol!r}", field="--protocol")
-    if reason := why_not(protocol, setting.modalities):
+    if reason := why_not(protocol, setting):
         raise UsageError(reason, field="--protocol")
     return tuple(PROTOCOLS[protocol](setting))
 
 
-def why_not(protocol: str, modalities: Sequence[str]) -> str | None:
-    """Why a protocol says nothing about a data set with these modalities, if it does not."""
-    if protocol in {"whole", "imbalanced"} and len(modalities) < 2:
+def why_not(protocol: str, setting: Setting) -> str | None:
+    """Why a protocol says nothing about a data set, if it does not."""
+    if len(setting.modalities) > 1:
+        return None
+    if protocol in {"whole", "imbalanced"}:
         return "with a single modality there is none that could be missing"
+    if protocol == "random" and not setting.sequences:
+        return "with a single vector for each record there is none that could be missing"
     return None
 
 

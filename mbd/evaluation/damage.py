@@ -151,7 +151,7 @@ def _changed(
 
 
 def _trace(level: float, drawn: npt.NDArray[np.float64]) -> bytes:
-    said = np.concatenate([[level], drawn.ravel()]).astype("<f8")
+    said = np.concatenate([[level], drawn.ravel()]).astype("<f4")
     return hashlib.sha256(said.tobytes()).digest()
 
 

@@ -72,7 +72,8 @@ def equity(contributions: Mapping[str, float]) -> float:
     if len(contributions) == 1:
         return float(len(helping))
     total = math.fsum(helping)
-    entropy = -math.fsum(value / total * math.log(value / total) for value in helping)
+    shares = [value / total for value in helping]
+    entropy = -math.fsum(share * math.log(share) for share in shares if share > 0)
     return min(1.0, max(0.0, entropy / math.log(len(contributions))))
 
 

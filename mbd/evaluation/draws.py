@@ -11,30 +11,29 @@ import hashlib
 import json
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Float64
 
-_IRWIN_HALL = 4  # sixteen-bit numbers in a sum
-_MEAN = _IRWIN_HALL * 65535 / 2
-_STD = (_IRWIN_HALL * (65536**2 - 1) / 12) ** 0.5
+_BYTES = 4  # in a sum
+_MEAN = _BYTES * 255 / 2
+_STD = (_BYTES * (256**2 - 1) / 12) ** 0.5
 
 
 def uniforms(count: int, *name: str | int) -> Float64[np.ndarray, " count"]:
     """`count` numbers in [0, 1), multiples of 2^-53: those of this name, always."""
-    return np.asarray((_words(count, name) >> np.uint64(11)) * 2.0**-53)
+    words = np.frombuffer(_drawn(8 * count, name), "<u8")
+    return np.asarray((words >> np.uint64(11)) * 2.0**-53)
 
 
 def noise(count: int, *name: str | int) -> Float64[np.ndarray, " count"]:
     """`count` numbers with mean 0 and variance 1, nearly normal, at most 3.5.
 
-    Each is a sum of four 16-bit numbers (Irwin and Hall's law): whole numbers until one last
-    division, so that every machine draws the same. The choice is ours.
+    Each is a sum of four bytes (Irwin and Hall's law): whole numbers until one last division,
+    so that every machine draws the same. The choice is ours.
     """
-    parts = _words(count, name).view(np.uint16).reshape(count, _IRWIN_HALL)
-    return np.asarray((parts.sum(axis=1, dtype=np.int64) - _MEAN) / _STD)
+    parts = np.frombuffer(_drawn(_BYTES * count, name), np.uint8).reshape(count, _BYTES)
+    return np.asarray((parts.sum(axis=1, dtype=np.int16) - _MEAN) / _STD)
 
 
-def _words(count: int, name: tuple[str | int, ...]) -> npt.NDArray[np.uint64]:
+def _drawn(size_bytes: int, name: tuple[str | int, ...]) -> bytes:
     said = json.dumps(["mbd eval", *name], ensure_ascii=True, separators=(",", ":")).encode()
-    drawn = hashlib.shake_256(said).digest(8 * count)
-    return np.frombuffer(drawn, "<u8").astype(np.uint64)
+    return hashlib.shake_256(said).digest(size_bytes)

@@ -18,10 +18,10 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from mbd.database import tables
-from mbd.errors import ConflictError, StorageError
+from mbd.errors import StorageError
 from mbd.ledger.note import VerifierKey
 from mbd.ledger.queries import LogEntry, in_pages
-from mbd.workspace.files import fsync_file, storage_errors, write_atomically
+from mbd.workspace.files import fsync_file, refuse_existing, storage_errors
 
 FIELDS = (
     "index", "time", "type", "class", "modalities", "certificateId", "leafHash", "leaf",
@@ -59,17 +59,6 @@ def json_lines(entries: Iterable[LogEntry]) -> Iterator[bytes]:
         yield json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 
-def write_new(path: Path, content: Iterable[bytes]) -> None:
-    """Write a file that is not there yet; it appears complete or not at all.
-
-    Raises:
-        ConflictError: It is there.
-        StorageError: The disk refused.
-    """
-    refuse_existing(path)
-    write_atomically(path, content)
-
-
 def write_sqlite(
     path: Path, entries: Iterable[LogEntry], notes: Mapping[int, str], key: VerifierKey
 ) -> None:
@@ -98,16 +87,6 @@ def published_notes(connection: Connection) -> dict[int, str]:
     table = tables.checkpoint
     rows = in_pages(connection, select(table), table.c.size)
     return {row.size: row.note for row in rows}
-
-
-def refuse_existing(path: Path) -> None:
-    """An export never replaces what is there.
-
-    Raises:
-        ConflictError: Something is there.
-    """
-    if path.exists():
-        raise ConflictError(f"{path} exists", code="export.exists", hint="name another file")
 
 
 def _fill(

@@ -6,7 +6,7 @@ third. That both grew out of a common older one proves nothing: that is what a f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,31 +29,49 @@ class Growth:
     newer: SignedHead
 
 
+@dataclass(frozen=True)
+class History:
+    """Signed heads, and which of them are proved to be prefixes of which."""
+
+    heads: tuple[SignedHead, ...]
+    steps: tuple[tuple[int, int], ...]
+    """From an older size to a newer one; one size has one root."""
+
+    def from_there_on(self, head: SignedHead) -> tuple[SignedHead, ...]:
+        """Heads that this one is proved to be a prefix of, itself among them."""
+        reached = {head.checkpoint.size}
+        while more := {new for old, new in self.steps if old in reached} - reached:
+            reached |= more
+        return tuple(one for one in self.heads if one.checkpoint.size in reached)
+
+
 def consistency(case: Case) -> str:
     """17. The checkpoint and the one remembered from an earlier visit are of one history."""
     log, shown = trusted_log(case), case.signed_head
     if case.recalled is None and not case.growth:
         raise Undecided("nothing was remembered", code="ckpt.no_memory")
     growth = [_read_growth(text, log) for text in case.growth]
-    remembered, damage = _remembered(case, log)
-    heads = [shown, *(one.newer for one in growth), *([remembered] if remembered else ())]
-    roots = _one_root_per_size([head.checkpoint for head in heads])
-    steps = _given_away(case.proof, shown.checkpoint, roots) + _proved(growth, roots)
-    above = _reachable(shown.checkpoint.size, steps)
-    case.later_heads = tuple(head for head in heads if head.checkpoint.size in above)
-    if damage is not None:
-        raise Undecided(damage, code="memory.damaged")
-    if case.recalled is None:
-        raise Undecided("nothing was remembered", code="ckpt.no_memory")
-    if remembered is None:
-        case.to_remember = _newest(heads, above)
-        raise Undecided("no checkpoint of this log is remembered", code="ckpt.first")
-    old = remembered.checkpoint.size
-    common = above & _reachable(old, steps)
+    before, damage = _remembered(case, log)
+    history = _history(case.proof, shown, before, growth)
+    case.later_heads = history.from_there_on(shown)
+    if before is None:
+        raise _nothing_to_compare_with(case, damage)
+    sizes = [head.checkpoint.size for head in (before, shown)]
+    common = [head for head in history.from_there_on(before) if head in case.later_heads]
     if not common:
-        raise Undecided(_what_is_missing(old, shown.checkpoint.size, growth), code="ckpt.no_proof")
-    case.to_remember = _newest(heads, common)
-    return f"size {shown.checkpoint.size} now, size {old} before"
+        raise Undecided(_what_is_missing(sizes, growth), code="ckpt.no_proof")
+    case.to_remember = _newest(common)
+    return f"size {sizes[1]} now, size {sizes[0]} before"
+
+
+def _nothing_to_compare_with(case: Case, damage: str | None) -> Undecided:
+    """Why there is no earlier head; on the first visit, there will be one for the next."""
+    if damage is not None:
+        return Undecided(damage, code="memory.damaged")
+    if case.recalled is None:
+        return Undecided("nothing was remembered", code="ckpt.no_memory")
+    case.to_remember = _newest(case.later_heads)
+    return Undecided("no checkpoint of this log is remembered", code="ckpt.first")
 
 
 def _remembered(case: Case, log: TrustedLog) -> tuple[SignedHead | None, str | None]:
@@ -94,6 +112,16 @@ def _read_growth(text: bytes, log: TrustedLog) -> Growth:
 def _open(note: bytes, log: TrustedLog) -> SignedHead:
     """A signed checkpoint; the same ones come back for each file of a run."""
     return SignedHead(open_checkpoint(note, log.key, log.origin), note.decode())
+
+
+def _history(
+    proof: TlogProof, shown: SignedHead, before: SignedHead | None, growth: Sequence[Growth]
+) -> History:
+    """What is known of the log; a contradiction in it is a failure."""
+    heads = [*([before] if before is not None else []), shown, *(one.newer for one in growth)]
+    roots = _one_root_per_size([head.checkpoint for head in heads])
+    steps = _given_away(proof, shown.checkpoint, roots) + _proved(growth, roots)
+    return History(tuple(heads), tuple(steps))
 
 
 def _one_root_per_size(heads: Sequence[Checkpoint]) -> dict[int, bytes]:
@@ -139,22 +167,11 @@ def _proved(growth: Sequence[Growth], roots: Mapping[int, bytes]) -> list[tuple[
     return found
 
 
-def _reachable(size: int, steps: Collection[tuple[int, int]]) -> set[int]:
-    """Sizes that this one is proved to be a prefix of, itself among them."""
-    reached = {size}
-    while more := {new for old, new in steps if old in reached} - reached:
-        reached |= more
-    return reached
+def _newest(heads: Sequence[SignedHead]) -> SignedHead:
+    """The largest; of equal ones the first, which is the one that was remembered."""
+    return max(heads, key=lambda head: head.checkpoint.size)
 
 
-def _newest(heads: Sequence[SignedHead], sizes: Collection[int]) -> SignedHead:
-    return max(
-        (head for head in heads if head.checkpoint.size in sizes),
-        key=lambda head: head.checkpoint.size,
-    )
-
-
-def _what_is_missing(old: int, shown: int, growth: Sequence[Growth]) -> str:
+def _what_is_missing(sizes: Sequence[int], growth: Sequence[Growth]) -> str:
     given = ", ".join(f"{one.old_size} to {one.newer.checkpoint.size}" for one in growth)
-    low, high = sorted((old, shown))
-    return f"no proof from size {low} to {high}" + (f", only {given}" if given else "")
+    return f"no proof from size {min(sizes)} to {max(sizes)}" + (f", only {given}" if given else "")

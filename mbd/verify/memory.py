@@ -35,10 +35,13 @@ def default_path(log: TrustedLog) -> Path:
 
 def recall(path: Path) -> Recalled:
     """What is remembered; a file that cannot be read is a problem, not an empty memory."""
-    if not path.is_symlink() and not path.exists():
-        return Recalled()
     try:
+        path.lstat()
         return Recalled(read_regular(path, MAX_NOTE_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
+        return Recalled()
+    except OSError as error:
+        return Recalled(problem=f"{path}: {error.strerror or error}")
     except UsageError as error:
         return Recalled(problem=error.message)
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from mbd.canonical.json import loads_strict
+from mbd.canonical.json import MAX_MARKS, loads_strict
 from mbd.errors import DataError
 from mbd.verify.case import CheckFailed, Undecided
 
 MAX_POLICY_BYTES = 1 << 26
+_MANY_ERRORS = 1000
 _FAMILY = "urn:mbd:policy:"
 _SCHEMA = _FAMILY + "v1"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=1)]
-Names = Annotated[tuple[str, ...], Field(strict=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False), FailFast()]
 
 
 class _Part(BaseModel):
@@ -66,7 +67,7 @@ class PolicyDataset(_Part):
 
     model_config = ConfigDict(strict=True, frozen=True, alias_generator=to_camel)
     label_derived_from: Names
-    modalities: Annotated[tuple[PolicyModality, ...], Field(strict=False)]
+    modalities: Annotated[tuple[PolicyModality, ...], Field(strict=False), FailFast()]
 
 
 class Block(_Part):
@@ -83,7 +84,7 @@ class ModelPolicy(_Part):
 
     dataset: PolicyDataset
     heads: dict[str, PolicyHead]
-    provenance: Annotated[tuple[Block, ...], Field(strict=False)]
+    provenance: Annotated[tuple[Block, ...], Field(strict=False), FailFast()]
     recipe: dict[str, Any] | None = None
     """How to train again, if it says."""
 
@@ -107,7 +108,13 @@ def parse_policy(content: bytes) -> ModelPolicy:
         CheckFailed: Not a policy (`policy.invalid`).
     """
     try:
-        found = loads_strict(content, max_bytes=MAX_POLICY_BYTES, max_depth=16, allow_floats=True)
+        found = loads_strict(
+            content,
+            max_bytes=MAX_POLICY_BYTES,
+            max_depth=16,
+            max_marks=max(MAX_MARKS, len(content) // 4),
+            allow_floats=True,
+        )
         schema = found.get("schema") if isinstance(found, dict) else None
         if isinstance(schema, str) and schema.startswith(_FAMILY) and schema != _SCHEMA:
             raise Undecided(f"a policy of schema {schema[:60]!r}", code="policy.version")
@@ -117,6 +124,8 @@ def parse_policy(content: bytes) -> ModelPolicy:
     except DataError as error:
         raise CheckFailed(f"policy: {error.message}", code="policy.invalid") from error
     except ValidationError as error:
+        if error.error_count() > _MANY_ERRORS:  # do not list them all
+            raise CheckFailed("policy: not a policy of a model", code="policy.invalid") from None
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise CheckFailed(f"policy: {first['msg']} at {field}", code="policy.invalid") from error

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from mbd.canonical.json import MAX_INTEGER, MAX_MARKS
 from mbd.canonical.numbers import to_decimal
 from mbd.certificate import bundle, claims, envelope, receipt, rules, scope, statement, theorems
-from mbd.certificate.schema import schemas
+from mbd.certificate.schema import TIME, schemas
 from mbd.errors import DataError
 from mbd.ledger import entry, note, tlog_proof
 from mbd.values import MAX_DELTA, GuaranteeClass
@@ -25,6 +25,17 @@ from mbd.verify.run import CHECKS
 
 SCHEMA = "urn:mbd:registry:v1"
 _DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_TLOG_PROOF = (
+    r"(?![\s\S]*[\x00-\x09\x0b-\x1f])c2sp\.org/tlog-proof@v1\n"
+    rf"index (0|[1-9][0-9]{{0,17}})((?:\n[^\s=]{{43}}=){{0,{tlog_proof.MAX_HASHES}}})\n\n"
+    r"(([^\n]+)\n(0|[1-9][0-9]{0,17})\n([^\s=]{43}=)\n(?:[^\n]+\n)*)\n"
+    rf"((?:\u2014 [^\s+]+ [^\s=]{{7}}\S+\n){{1,{note.MAX_SIGNATURES}}})"
+)
+"""Index, hashes, text of the checkpoint, in it origin, size and root; signature lines.
+
+Here base64 is only told by its length: 43 characters and `=` hold 32 bytes, 8 characters whose
+first 7 are no padding hold 5 bytes or more.
+"""
 
 
 def published_schemas() -> dict[str, dict[str, Any]]:
@@ -48,6 +59,9 @@ def registry() -> dict[str, Any]:
         "withoutTheorem": {"guarantee": _words(theorems.EMPIRICAL)},
         "retraining": theorems.RETRAINING.id,
         "claims": {name: asdict(words) for name, words in claims.REGISTRY.items()},
+        "stores": scope.STORES,
+        "scans": scope.SCANS,
+        "outOfScope": scope.OUT_OF_SCOPE,
         "cases": _cases(),
         "levels": {"base": list(BASE_LEVELS), "extra": list(EXTRA_LEVELS)},
         "checks": [
@@ -97,8 +111,12 @@ def _rules() -> dict[str, Any]:
         "longestDelaySeconds": logged.LONGEST_DELAY // seconds,
         "modelFiles": [rules.POLICY_FILE, *sorted(rules._CORE_FILES)],
         "headFiles": rules._HEAD_FILE.pattern,
-        "promises": rules._PROMISES.pattern,
-        "places": rules._WHERE.pattern,
+        "basis": {
+            "certified": rules._WHERE.pattern,
+            "exact": rules._WHERE.pattern,
+            "empirical": f"{rules._WHERE.pattern}|{rules._PROMISES.pattern}",
+        },
+        "tlogProof": _TLOG_PROOF,
     }
 
 
@@ -128,11 +146,11 @@ def _cases() -> list[dict[str, Any]]:
     classes = [one for one in get_args(GuaranteeClass) if one != "none"]
     found = []
     for kind, replaced, kept, retrained in itertools.product(classes, *[(False, True)] * 3):
-        stores = _store_rows(replaced=replaced, retrained=retrained)
-        if not stores or not (replaced or kept) or (retrained and kind != "exact"):
-            continue  # refused for other reasons
+        stores = _store_lists(replaced=replaced, retrained=retrained)
+        if not stores or not _can_be(kind, replaced, kept, retrained):
+            continue
         names = claims.claims_for(kind, replaced=replaced, kept=kept, retrained=retrained)
-        deletion = {"stores": _rows(stores), "outOfScope": _rows(_out_of_scope())}
+        deletion = {"stores": {"enum": stores}, "outOfScope": {"enum": _out_of_scope()}}
         members = {
             "guarantee": {"properties": _guarantee(kind, replaced, retrained)},
             "claims": {"const": [{"id": n, **asdict(claims.REGISTRY[n])} for n in names]},
@@ -141,6 +159,16 @@ def _cases() -> list[dict[str, Any]]:
         case = {"class": kind, "replaced": replaced, "kept": kept, "retrained": retrained}
         found.append({**case, "predicate": {"properties": members}})
     return found
+
+
+def _can_be(kind: str, replaced: bool, kept: bool, retrained: bool) -> bool:
+    """Whether the rules about heads leave the case: a model has heads, a channel is read by one.
+
+    Only class `exact` may select none, and retraining selects all.
+    """
+    if retrained:
+        return kind == "exact" and replaced and not kept
+    return replaced or (kind == "exact" and kept)
 
 
 def _guarantee(kind: str, replaced: bool, retrained: bool) -> dict[str, Any]:
@@ -170,50 +198,40 @@ def _guarantee(kind: str, replaced: bool, retrained: bool) -> dict[str, Any]:
     }
     chosen = by_class[kind]
     if kind == "exact":
-        only = {"const": theorems.RETRAINING.id}
-        chosen = {**chosen, "theorem": only if retrained else {**text, "not": only}}
+        name = theorems.RETRAINING.id
+        other = {**text, "pattern": f"^(?!{name}$)[^\\n]*$"}
+        chosen = {**chosen, "theorem": {"const": name} if retrained else other}
     touched = some if replaced or kind == "empirical" else empty
     return {"class": {"const": kind}, **chosen, "selectedHeads": touched}
 
 
-def _rows(known: list[list[dict[str, str]]]) -> dict[str, Any]:
-    """A list of exactly these rows, each in one of its wordings."""
-    rows = [{"enum": wordings} for wordings in known]
-    return {"prefixItems": rows, "minItems": len(rows), "maxItems": len(rows)}
-
-
 def _out_of_scope() -> list[list[dict[str, str]]]:
-    return [
+    """Every list of what erasure cannot reach that a certificate may have."""
+    topics = [
         [{"what": what, "reason": reason} for reason in known.values()]
         for what, known in scope.OUT_OF_SCOPE.items()
     ]
+    return [list(chosen) for chosen in itertools.product(*topics)]
 
 
-def _store_rows(*, replaced: bool, retrained: bool) -> list[list[dict[str, str]]]:
-    """For each store that is listed, the rows that it may have; nothing if the case cannot be."""
+def _store_lists(*, replaced: bool, retrained: bool) -> list[list[dict[str, str]]]:
+    """Every list of stores that a certificate may have; none if the case cannot be."""
     wanted = {*scope.ALWAYS, *(scope.IF_REPLACED if replaced else ())}
-    stores = [store for store in scope.STORES if store in wanted]
-    accepted = [
-        chosen
-        for chosen in itertools.product(*(scope.STORES[store].values() for store in stores))
-        if _accepted(stores, chosen, replaced=replaced, retrained=retrained)
-    ]
-    return [
+    rows = [
         [
             {"store": store, "action": action, "scan": scan}
-            for action in scope.STORES[store].values()
-            if action in {chosen[place] for chosen in accepted}
+            for action in known.values()
             for scan in scope.SCANS.values()
         ]
-        for place, store in enumerate(stores if accepted else ())
+        for store, known in scope.STORES.items()
+        if store in wanted
     ]
+    every = [list(chosen) for chosen in itertools.product(*rows)]
+    return [one for one in every if _accepted(one, replaced=replaced, retrained=retrained)]
 
 
-def _accepted(
-    stores: list[str], actions: tuple[str, ...], *, replaced: bool, retrained: bool
-) -> bool:
-    scan = next(iter(scope.SCANS.values()))
-    rows = [(store, action, scan) for store, action in zip(stores, actions, strict=True)]
+def _accepted(stores: list[dict[str, str]], *, replaced: bool, retrained: bool) -> bool:
+    rows = [(one["store"], one["action"], one["scan"]) for one in stores]
     try:
         scope.check_stores(rows, replaced=replaced, retrained=retrained)
     except DataError:
@@ -240,7 +258,7 @@ def _entry_schema() -> dict[str, Any]:
             "time": {
                 "type": "string",
                 "format": "mbd-time",
-                "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+                "pattern": TIME,
                 "description": "When it was appended, UTC.",
             },
             "type": {"enum": list(entry.ENTRY_TYPES)},

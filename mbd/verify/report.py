@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from mbd.certificate.statement import Guarantee
@@ -90,7 +91,7 @@ class Report:
     remember: str | None = None
     """The signed checkpoint to remember, should the exit code be 0."""
 
-    @property
+    @cached_property
     def level_reached(self) -> str | None:
         """The highest base level with no check left open, and each extra level, joined by +."""
         reached: list[str] = []
@@ -102,7 +103,7 @@ class Report:
             return None
         return "+".join(reached + [level for level in EXTRA_LEVELS if self._holds(level)])
 
-    @property
+    @cached_property
     def verdict(self) -> Verdict:
         """invalid beats undecided beats not-current."""
         if any(check.result == "fail" for check in self.checks):
@@ -189,7 +190,7 @@ def settle(reports: Sequence[Report]) -> list[Report]:
         own = [report.opens(level) for report in reports]
         if any(own):
             settled = [
-                report if mine or report.required == level else report.without(level)
+                report if mine else report.without(level)
                 for report, mine in zip(settled, own, strict=True)
             ]
     return settled

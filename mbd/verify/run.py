@@ -1,6 +1,6 @@
 """Verify one bundle: every check runs, then the verdict is made.
 
- 1 bundle               SIGNED      strict bytes, closed schema, at most 5 MB
+ 1 bundle               SIGNED      strict bytes, closed schema, at most 2.5 MB
  2 payload type         SIGNED      in-toto, nothing else
  3 statement            SIGNED      strict bytes, closed schema, known version
  4 model digest         SIGNED      subject[0], modelAfter, its files and policy agree
@@ -127,7 +127,7 @@ def verify_bundle(
         checkpoint=f"{checkpoint.origin}@{checkpoint.size}" if checkpoint and logged_ else None,
         guarantee=statement.predicate.guarantee if statement else None,
         given=tuple(level for level, found in given.items() if found is not None),
-        remember=case.to_remember.note if case.to_remember and logged_ else None,
+        remember=case.to_remember.note if case.to_remember else None,
     )
 
 

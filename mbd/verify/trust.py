@@ -36,14 +36,17 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mbd.canonical.digest import b64decode_strict, b64encode
-from mbd.certificate.fields import Closed, validate
+from mbd.certificate.fields import Closed, Items, validate
 from mbd.errors import MbdError, UsageError
 from mbd.ledger.cosignature import parse_witness_key
 from mbd.ledger.note import VerifierKey, parse_verifier_key
 from mbd.signing.public import PublicKey, ed25519_key, public_key
 from mbd.verify.reading import read_regular
 
-MAX_TRUST_BYTES = 1 << 20
+MAX_TRUST_BYTES = 1 << 17
+"""Some three hundred keys."""
+_MAX_DOTS = 100
+"""In a line; the parser of TOML takes a minute for a key of 65,000 parts."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +144,9 @@ class _LimitsForm(Closed):
 
 
 class _TrustForm(Closed):
-    issuer: Annotated[tuple[_IssuerForm, ...], Field(strict=False)] = ()
+    issuer: Items[_IssuerForm] = ()
     log: _LogForm | None = None
-    witness: Annotated[tuple[_WitnessForm, ...], Field(strict=False)] = ()
+    witness: Items[_WitnessForm] = ()
     witnesses: _QuorumForm | None = None
     limits: _LimitsForm = _LimitsForm()
 
@@ -172,6 +175,8 @@ def parse_trust(content: bytes) -> TrustPolicy:
     """
     if len(content) > MAX_TRUST_BYTES:
         raise UsageError(f"larger than {MAX_TRUST_BYTES} bytes", code="trust.invalid")
+    if any(line.count(b".") > _MAX_DOTS for line in content.split(b"\n")):
+        raise UsageError(f"a line with more than {_MAX_DOTS} dots", code="trust.invalid")
     try:
         return _policy(tomllib.loads(content.decode("utf-8")))
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or beyond its parser

@@ -11,14 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from mbd.canonical.digest import b64decode_strict
 from mbd.canonical.json import loads_strict
 from mbd.certificate.fields import Closed, validate
-from mbd.errors import ConflictError, DataError, UsageError
+from mbd.errors import ConflictError, DataError, MbdError, UsageError
 from mbd.ledger.note import parse_verifier_key
 from mbd.signing.public import PublicKey, ed25519_key, pem_key, public_key
+from mbd.verify.mistaken import recognised
 from mbd.verify.trust import (
     MAX_TRUST_BYTES,
     TrustedIssuer,
@@ -40,6 +41,8 @@ class _KeyForm(Closed):
     algorithm: str
     public_key: str | None
     vkey: str | None = None
+    issuer: _Text | None = None
+    """Where the key signed under another name than the present one."""
     valid_from: _Index = 0
     retired_from: _Index | None = None
     distrusted_from: _Index | None = None
@@ -49,7 +52,9 @@ class _ExportForm(Closed):
     schema_: Annotated[Literal["urn:mbd:cli:key-export:v1"], Field(alias="schema")]
     issuer: _Text
     origin: _Text
-    keys: Annotated[tuple[_KeyForm, ...], Field(strict=False, min_length=1, max_length=1000)]
+    keys: Annotated[
+        tuple[_KeyForm, ...], Field(strict=False, min_length=1, max_length=1000), FailFast()
+    ]
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,16 @@ def read_offer(data: bytes, *, name: str | None = None) -> TrustPolicy:
     Raises:
         MbdError: It is none of the known forms, or a key that is never believed.
     """
+    try:
+        return _offer(data, name)
+    except MbdError as error:
+        kind = recognised(data, "keys", "trust", "pem")
+        if kind is None:
+            raise
+        raise UsageError(f"this is {kind}", code="trust.invalid") from error
+
+
+def _offer(data: bytes, name: str | None) -> TrustPolicy:
     if len(data) > MAX_TRUST_BYTES:
         raise UsageError(f"larger than {MAX_TRUST_BYTES} bytes", code="trust.invalid")
     content = data.strip()
@@ -176,7 +191,11 @@ def _export(data: bytes) -> TrustPolicy:
         if one.role == "issuer":
             issuers.append(
                 TrustedIssuer(
-                    form.issuer, key, one.valid_from, one.retired_from, one.distrusted_from
+                    one.issuer or form.issuer,
+                    key,
+                    one.valid_from,
+                    one.retired_from,
+                    one.distrusted_from,
                 )
             )
         elif one.vkey is not None:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from mbd.errors import IntegrityError
 from mbd.ledger.cosignature import cosigned_at
-from mbd.ledger.note import parse_note
+from mbd.ledger.note import Note, parse_note
 from mbd.verify.case import Case, CheckFailed, Undecided
 from mbd.verify.logged import CLOCK_SKEW
 from mbd.verify.trust import TrustedWitness
@@ -21,8 +21,9 @@ def witnesses(case: Case) -> str:
     trust, shown = case.trust, case.signed_head
     if trust is None or not trust.witnesses:
         raise Undecided("the trust file names no witnesses", code="witness.policy")
-    notes = dict.fromkeys([shown.note, *(head.note for head in case.later_heads)])
-    moments = [(one, _last_seen(case, one, list(notes))) for one in trust.witnesses]
+    texts = dict.fromkeys([shown.note, *(head.note for head in case.later_heads)])
+    notes = [parse_note(text) for text in texts]
+    moments = [(one, _last_seen(case, one, notes)) for one in trust.witnesses]
     seen = [(one.name, moment) for one, moment in moments if moment is not None]
     count = f"{len(seen)} of {len(trust.witnesses)} witnesses, {trust.quorum} are needed"
     if len(seen) < trust.quorum:
@@ -31,11 +32,11 @@ def witnesses(case: Case) -> str:
     return f"{count}: {names}"
 
 
-def _last_seen(case: Case, witness: TrustedWitness, notes: list[str]) -> datetime | None:
+def _last_seen(case: Case, witness: TrustedWitness, notes: list[Note]) -> datetime | None:
     """When a witness last signed one of the checkpoints."""
     latest = case.now + CLOCK_SKEW
     try:
-        found = [cosigned_at(parse_note(note), witness.key, latest) for note in notes]
+        found = [cosigned_at(note, witness.key, latest) for note in notes]
     except IntegrityError as error:
         raise CheckFailed(error.message, code="witness.sig") from error
     return max((moment for moment in found if moment is not None), default=None)

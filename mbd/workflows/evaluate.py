@@ -118,9 +118,13 @@ def _conditions(
 ) -> tuple[list[Condition], dict[str, str]]:
     """The conditions of every protocol that applies, and why others do not."""
     setting = Setting(
-        modalities=schema.names, seed=question.seed, fill=question.fill, scales=_scales(model)
+        modalities=schema.names,
+        seed=question.seed,
+        fill=question.fill,
+        scales=_scales(model),
+        sequences=any(info.max_length > 1 for info in schema.modalities),
     )
-    reasons = {name: why_not(name, schema.names) for name in question.protocols}
+    reasons = {name: why_not(name, setting) for name in question.protocols}
     skipped = {name: reason for name, reason in reasons.items() if reason}
     if len(skipped) == len(reasons):
         raise UsageError("; ".join(skipped.values()), field="--protocol")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from mbd.ledger.key_events import Role, added
 from mbd.signing.keys import SigningKey, generate_key
 from mbd.signing.public import Algorithm
 from mbd.verify.trust import TrustedIssuer, TrustedLog, TrustPolicy, render_trust
+from mbd.workflows.issuer_name import check_issuer_name
 from mbd.workflows.ledger_copy import discard
 from mbd.workflows.session import KEY_BYTES, open_log
 from mbd.workspace.database_url import check_url
@@ -31,7 +33,7 @@ _SETTINGS = """\
 # A workspace of mbd. Precedence: flags > MBD_* environment > this file > defaults.
 format = {format}
 id = "{id}"
-issuer = "{issuer}"
+issuer = {issuer}
 origin = "{origin}"{database}
 # issuer_key = "file:keys/issuer.pem"   # or "pkcs11:token=...;object=...": see `mbd key --help`
 
@@ -63,6 +65,8 @@ class Initialised:
     """Key id of the certificate issuer."""
     log_key: str
     """Key id of the log."""
+    issuer: str
+    """Its name in certificates."""
     origin: str
     ledger: str
     """Where the ledger is."""
@@ -74,6 +78,7 @@ def initialise(
     passphrase: bytes | None = None,
     algorithm: Algorithm = "ed25519",
     database_url: str | None = None,
+    issuer: str | None = None,
 ) -> Initialised:
     """Make a workspace at `directory`, which must not exist or be empty.
 
@@ -83,12 +88,16 @@ def initialise(
         algorithm: Of the issuer's key; the log's is Ed25519.
         database_url: A PostgreSQL database for the ledger, which gets a schema of its own there;
             a file in the workspace otherwise. Its password is not written down.
+        issuer: The name in its certificates; one that no other workspace has by default.
 
     Raises:
+        UsageError: No certificate could hold the name.
         ConflictError: There is something already; nothing is touched.
         StorageError: The disk refused; nothing is left behind.
         MbdError: The server refused, or is not there; nothing is left behind.
     """
+    if issuer is not None:
+        check_issuer_name(issuer)
     target = directory.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         what = "a workspace" if (target / "mbd.toml").exists() else "something"
@@ -99,6 +108,7 @@ def initialise(
         )
     draft = Workspace(target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial"))
     identity = new_ulid(datetime.now(UTC))
+    issuer = issuer or f"urn:mbd:workspace:{identity}"
     place: Place = draft.ledger_db
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, draft.root, ignore_errors=True)
@@ -108,30 +118,33 @@ def initialise(
         with storage_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             draft.root.mkdir()
-        made = _fill(draft, identity, place, passphrase, algorithm)
+        made = _fill(draft, identity, issuer, place, passphrase, algorithm)
         with storage_errors(target):
             os.rename(draft.root, target)
             fsync_directory(target.parent)
         undo.pop_all()
     where = place.name if isinstance(place, Server) else str(target / place.name)
-    return Initialised(open_workspace(target), made.issuer_key, made.log_key, made.origin, where)
+    return Initialised(
+        open_workspace(target), made.issuer_key, made.log_key, issuer, made.origin, where
+    )
 
 
 def _fill(
     draft: Workspace,
     identity: str,
+    issuer: str,
     place: Place,
     passphrase: bytes | None,
     algorithm: Algorithm,
 ) -> Initialised:
-    origin, issuer = f"mbd.local/{identity.lower()}", f"urn:mbd:workspace:{identity}"
+    origin = f"mbd.local/{identity.lower()}"
     with storage_errors(draft.root):
         for folder in draft.folders:
             folder.mkdir(mode=0o700)
     text = _SETTINGS.format(
         format=FORMAT_VERSION,
         id=identity,
-        issuer=issuer,
+        issuer=json.dumps(issuer, ensure_ascii=False),  # printable: the same in TOML
         origin=origin,
         database=f"\n{database_line(place)}" if isinstance(place, Server) else "",
         width=DEFAULT_WIDTH,
@@ -153,4 +166,4 @@ def _fill(
         (TrustedIssuer(issuer, issuer_key.public),), TrustedLog(origin, log.verifier_key)
     )
     write_atomically(draft.trust_file, render_trust(trust).encode())
-    return Initialised(draft, issuer_key.key_id, log_key.key_id, origin, log.database.name)
+    return Initialised(draft, issuer_key.key_id, log_key.key_id, issuer, origin, log.database.name)

@@ -10,8 +10,13 @@ from mbd.signing.keys import LockedKey, Signer
 from mbd.signing.signers import file_of, open_signer
 from mbd.verify.trust import load_trust
 from mbd.workflows.findings import Finding, error, note, of_error, warning
+from mbd.workflows.issuer_name import HINT, other_name
 from mbd.workflows.key_change import change_path, history_of, read_change
+from mbd.workflows.keys import signed_by
 from mbd.workflows.session import KEY_BYTES, Session
+
+_NAMED = 20
+"""Certificates in one finding."""
 
 
 def key_findings(session: Session) -> Iterator[Finding]:
@@ -49,6 +54,25 @@ def key_findings(session: Session) -> Iterator[Finding]:
     history = history_of(session)
     for role, (where, signer) in signers.items():
         yield from _against_ledger(history, role, where, signer.public.key_id)
+    yield from _invalidated(session, history)
+
+
+def _invalidated(session: Session, history: KeyHistory) -> Iterator[Finding]:
+    """Certificates that were valid until their key was distrusted."""
+    for record in history.issuers():
+        start = record.distrusted_from
+        if start is None:
+            continue
+        lost = [name for index, name in signed_by(session, history, record) if index >= start]
+        if not lost:
+            continue
+        rest = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        what = (
+            f"invalid since key {record.key_id[:16]} is distrusted from entry {start} on: "
+            f"{', '.join(lost[:_NAMED])}{rest}"
+        )
+        todo = "tell those who hold them: nothing makes them valid again, and none is issued anew"
+        yield warning("certificate.distrusted", what, session.database.name, todo)
 
 
 def _workspace_key(session: Session) -> Iterator[Finding]:
@@ -73,6 +97,13 @@ def _strangers_to_trust(
         if not known:
             what = f"{where} is not a key that trust.toml knows: nothing that it signs would verify"
             yield error("key.unknown", what, where, "restore the key or trust.toml")
+    name = other_name(session) if "issuer" in signers and session.settings.issuer else None
+    if name is not None:
+        what = (
+            f"the issuer is {session.settings.issuer!r} in mbd.toml, and its key is known as "
+            f"{name!r} in trust.toml: revocations are refused"
+        )
+        yield error("issuer.name", what, str(session.workspace.settings_file), HINT)
 
 
 def _against_ledger(history: KeyHistory, role: Role, where: str, key_id: str) -> Iterator[Finding]:

@@ -8,17 +8,14 @@ history under the name of the first.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from sqlalchemy import func, select
-
-from mbd.database import tables
 from mbd.database.batches import Batches
 from mbd.errors import ConflictError, MbdError, NotFoundError, RefusedError, UsageError
 from mbd.ledger.key_events import KeyHistory, KeyRecord, Role
 from mbd.ledger.note import VerifierKey
-from mbd.ledger.queries import log_size
+from mbd.ledger.queries import Filter, list_entries, log_size
 from mbd.signing.keys import LockedKey, Signer, check_signer, generate_key, load_key
 from mbd.signing.passphrase import PASSPHRASE
 from mbd.signing.public import Algorithm, PublicKey
@@ -26,6 +23,7 @@ from mbd.signing.signers import open_signer
 from mbd.verify.trust import load_trust
 from mbd.workflows import papers
 from mbd.workflows.batch import members_by_bucket
+from mbd.workflows.issuer_name import check_issuer_name
 from mbd.workflows.key_change import (
     NEXT_FILE,
     KeyChange,
@@ -54,6 +52,8 @@ class KnownKey:
     """None where neither ledger nor trust file has more than its id."""
     vkey: VerifierKey | None
     """How a log's key is written in a trust file."""
+    issuer: str | None = None
+    """The name that it signed under, where the trust file knows one."""
 
 
 def list_keys(session: Session) -> list[KnownKey]:
@@ -91,6 +91,7 @@ def add_key(
         ConflictError: The ledger knows it.
         LockedError: A passphrase is missing or wrong; nothing changed.
     """
+    check_issuer_name(session.settings.issuer, field="issuer")
     check_signer(session.log_key)
     finish_change(session)
     if uri is None:
@@ -139,6 +140,7 @@ def rotate_key(
             "workspace with a new name and key. Old certificates keep their own trust file; tell "
             "those who hold it the last checkpoint that you vouch for",
         )
+    check_issuer_name(session.settings.issuer, field="issuer")
     check_signer(session.log_key)
     unfinished = read_change(session)
     if unfinished is not None:
@@ -154,28 +156,27 @@ def rotate_key(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distrusted:
-    """What distrusting a key does to certificates."""
+class Distrust:
+    """What distrusting a key from an index on does to certificates."""
 
     key: KnownKey
-    refused: int
-    """Certificates of its time at or after the index: now invalid."""
-    doubted: int
-    """Those before it: valid, but not current."""
+    from_index: int
+    """The earliest that was ever said, this time included."""
+    invalid: tuple[str, ...]
+    """Ids of certificates that it signed at or after the index."""
+    doubted: tuple[str, ...]
+    """Of those before it: valid, but not current."""
 
 
-def distrust_key(session: Session, reference: str, from_index: int) -> Distrusted:
-    """Say that a key is not to be believed from an index on, and only dated before it.
+def plan_distrust(session: Session, reference: str, from_index: int) -> Distrust:
+    """What would become of which certificates; nothing is changed.
 
     Raises:
         NotFoundError: The ledger knows no such key.
         RefusedError: It is the log's.
         ConflictError: It signs now.
         UsageError: The log has not come to this index yet.
-        LockedError: A passphrase is missing or wrong; nothing changed.
     """
-    check_signer(session.log_key)
-    finish_change(session)
     history = history_of(session)
     record = history.find(reference)
     if record.role == "log":
@@ -194,16 +195,48 @@ def distrust_key(session: Session, reference: str, from_index: int) -> Distruste
         size = log_size(connection)
     if not 0 <= from_index <= size:
         raise UsageError(f"the ledger has {size} entries: want 0 to {size}", field="--from")
+    said = record.distrusted_from
+    start = from_index if said is None else min(said, from_index)
+    signed = signed_by(session, history, record)
+    return Distrust(
+        key=_known(session, history, record),
+        from_index=start,
+        invalid=tuple(name for index, name in signed if index >= start),
+        doubted=tuple(name for index, name in signed if index < start),
+    )
+
+
+def distrust_key(session: Session, reference: str, from_index: int) -> Distrust:
+    """Say that a key is not to be believed from an index on, and only dated before it.
+
+    It cannot be taken back. Raises what `plan_distrust` raises, and
+
+    Raises:
+        LockedError: A passphrase is missing or wrong; nothing changed.
+    """
+    check_signer(session.log_key)
+    finish_change(session)
+    plan = plan_distrust(session, reference, from_index)
+    record = plan.key.record
     change = KeyChange(kind="distrust", key_id=record.key_id, key=record.key, from_index=from_index)
     begin_change(session, change)
-    known = find_key(session, record.key_id)
-    end = known.record.retired_from
-    start = known.record.distrusted_from or 0
-    return Distrusted(
-        key=known,
-        refused=_certificates(session, max(start, record.valid_from), end),
-        doubted=_certificates(session, record.valid_from, min(start, end or start)),
-    )
+    return replace(plan, key=find_key(session, record.key_id))
+
+
+def signed_by(session: Session, history: KeyHistory, record: KeyRecord) -> list[tuple[int, str]]:
+    """Index and id of the certificates that were logged while an issuer's key was in force.
+
+    One key is at a time: it signs from where the one before it was retired, however early it
+    was announced, to where it is retired itself.
+    """
+    end = record.retired_from
+    if end is None and record.key_id != history.issuer:
+        return []  # announced, and never put in force
+    ends = [one.retired_from for one in history.issuers() if one.retired_from is not None]
+    start = max((one for one in ends if end is None or one < end), default=record.valid_from)
+    with session.database.read() as connection:
+        entries = list_entries(connection, Filter(type="certificate", after=start - 1, before=end))
+    return [(one.index, one.certificate_id or "") for one in entries]
 
 
 def is_encrypted(signer: Signer) -> bool:
@@ -217,7 +250,8 @@ def _known(session: Session, history: KeyHistory, record: KeyRecord) -> KnownKey
         key = _public_elsewhere(session, record)
     if record.role == "log" and key is not None:
         vkey = VerifierKey(session.settings.origin, key.raw)
-    return KnownKey(record=record, state=_state(history, record), key=key, vkey=vkey)
+    name = _name_elsewhere(session, record)
+    return KnownKey(record=record, state=_state(history, record), key=key, vkey=vkey, issuer=name)
 
 
 def _state(history: KeyHistory, record: KeyRecord) -> State:
@@ -227,6 +261,14 @@ def _state(history: KeyHistory, record: KeyRecord) -> State:
         return "retired"
     signs = record.role == "log" or record.key_id == history.issuer
     return "current" if signs else "standby"
+
+
+def _name_elsewhere(session: Session, record: KeyRecord) -> str | None:
+    """A key that is older than the issuer's present name keeps its own."""
+    with suppress(MbdError):
+        known = load_trust(session.workspace.trust_file).issuer(record.key_id)
+        return None if known is None else known.name
+    return None
 
 
 def _public_elsewhere(session: Session, record: KeyRecord) -> PublicKey | None:
@@ -331,13 +373,3 @@ def _log_what_was_signed(session: Session) -> None:
             for _, members in members_by_bucket(batch):
                 if members[0].stage == "signed":
                     papers.log(session, batch, members)
-
-
-def _certificates(session: Session, start: int, end: int | None) -> int:
-    """How many certificates were logged in this part of the log."""
-    entry = tables.entry
-    query = select(func.count()).where(entry.c.type == "certificate", entry.c.entry_index >= start)
-    if end is not None:
-        query = query.where(entry.c.entry_index < end)
-    with session.database.read() as connection:
-        return int(connection.execute(query).scalar_one())

@@ -15,6 +15,7 @@ from mbd.deletion.taint import check_declared
 from mbd.errors import IntegrityError
 from mbd.signing.keys import check_signer
 from mbd.verify.trust import load_trust
+from mbd.workflows.issuer_name import check_known_name
 from mbd.workflows.plans import model_facts
 from mbd.workflows.session import Session
 
@@ -28,6 +29,7 @@ def check_ready(session: Session, heads: Iterable[str]) -> None:
 
     Raises:
         DataError: The settings' basis is nothing that a certificate may say.
+        RefusedError: The settings' issuer is not the name that the key is known by.
         MbdError: A key, the ledger, the secrets, the trust file, or a file of the model or
             of the state is missing, torn or altered; names it.
     """
@@ -62,5 +64,6 @@ def _check_keys(session: Session) -> None:
             field="issuer",
             hint="restore the key that follows it, or put a new one in force: `mbd key rotate`",
         )
+    check_known_name(session)
     check_signer(issuer)
     check_signer(session.log_key)

@@ -253,8 +253,8 @@ class _Reproduction:
         ]
         if forget is not None and forget.equal:
             parts.append(f"{sum(forget.equal.values())} equal values belong to others")
-        if is_retrained(self._predicate.guarantee):
-            parts.append("core and rows were not made again: `mbd state check --train-again` does")
+        made = "core and rows were" if is_retrained(self._predicate.guarantee) else "rows were"
+        parts.append(f"{made} not made again from records: `mbd state check --train-again` does")
         return "; ".join(parts)
 
 

@@ -76,17 +76,21 @@ class ReleasedFiles:
 
 
 def find_released(models: Path, case: Case) -> ReleasedFiles:
-    """Look for the model of a certificate among those of a workspace.
+    """Look for the model of a certificate among those of a workspace, and where --model says.
 
     Raises:
-        Undecided: A file cannot be read, or is torn (`reproduce.unreadable`).
+        Undecided: There is none at all (`reproduce.incomplete`), or a file cannot be read or is
+            torn (`reproduce.unreadable`).
     """
     predicate = case.statement.predicate
     digests = {file.path: file.sha256 for file in predicate.deletion.model_after.files}
     found: dict[str, Path] = {}
     with reading(models):
         folders = sorted(one for one in models.iterdir() if one.is_dir()) if models.is_dir() else []
-        for folder in folders:
+        given = [] if case.model_dir is None else [case.model_dir]
+        if not folders + given:
+            raise Undecided("the workspace holds no model", code="reproduce.incomplete")
+        for folder in folders + given:
             for path, digest in digests.items():
                 location = folder / path
                 if not location.is_file():

@@ -202,16 +202,10 @@ def refuse_other_content(known: Request, wanted: str) -> None:
     Raises:
         ConflictError: It was.
     """
-    if known.forgotten:
-        raise ConflictError(
-            f"request {known.request_id} was completed, and it was forgotten who made it",
-            code="request.forgotten",
-            field="--request-id",
-            hint="choose another request id",
-        )
     if known.fingerprint != wanted:
         raise ConflictError(
-            f"request {known.request_id} was made before with other content",
+            f"request {known.request_id} was made before, with other content or by somebody who "
+            "was forgotten since",
             code="request.differs",
             field="--request-id",
             hint="choose another request id",

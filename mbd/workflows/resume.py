@@ -12,6 +12,7 @@ from mbd.errors import ArithmeticRefused, RefusedError
 from mbd.signing.keys import check_signer
 from mbd.workflows.destruction import finish_destruction
 from mbd.workflows.growth import Settled, settle
+from mbd.workflows.issuer_name import check_known_name
 from mbd.workflows.key_change import finish_change
 from mbd.workflows.leftovers import remove_leftovers
 from mbd.workflows.revoke import Revocation, result_of
@@ -80,6 +81,7 @@ def _check_issuer(session: Session, batch_id: str) -> None:
     with session.database.read() as connection:
         members = Batches(connection).get(batch_id).members
     if not all(member.reached("signed") for member in members):
+        check_known_name(session)
         check_signer(session.issuer_key)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
 from pathlib import Path
 
-from mbd.errors import StorageError
+from mbd.errors import ConflictError, StorageError
 
 _WAITING = 8  # threads
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -51,6 +51,45 @@ def write_atomically(
     _replace(path, content, mode)
     with storage_errors(path):
         fsync_directory(path.parent)
+
+
+def refuse_existing(path: Path, *, field: str | None = None) -> None:
+    """Refuse to write where something is, or where there is no folder; ask before long work.
+
+    Args:
+        path: The file that somebody named for an output.
+        field: The option that named it.
+
+    Raises:
+        ConflictError: Something is there, were it only a link to nowhere.
+        StorageError: The folder is missing.
+    """
+    if os.path.lexists(path):
+        raise ConflictError(
+            f"{path} exists", code="export.exists", field=field, hint="name another file"
+        )
+    if not path.parent.is_dir():
+        raise StorageError(f"{path}: there is no folder {path.parent}", field=field)
+
+
+def write_new(
+    path: Path,
+    content: bytes | Iterable[bytes | memoryview],
+    *,
+    mode: int = 0o644,
+    field: str | None = None,
+) -> None:
+    """Write a file that is not there yet; it appears complete or not at all.
+
+    Every output that somebody names goes through here: a name typed in haste is that of a key
+    or of a ledger, and there is no other copy of it.
+
+    Raises:
+        ConflictError: Something is there.
+        StorageError: The disk refused.
+    """
+    refuse_existing(path, field=field)
+    write_atomically(path, content, mode=mode)
 
 
 def write_all_atomically(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:

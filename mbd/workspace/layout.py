@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from mbd.errors import MbdError, NotFoundError, VersionError
+from mbd.workspace.toml_file import read_toml
 
 SETTINGS_FILE = "mbd.toml"
 FORMAT_VERSION = 1
@@ -121,16 +121,12 @@ def open_workspace(root: Path) -> Workspace:
     """The workspace at exactly `root`, after checking that this version can read it."""
     workspace = Workspace(root.resolve())
     try:
-        found = tomllib.loads(workspace.settings_file.read_text("utf-8"))
+        found = read_toml(workspace.settings_file)
     except FileNotFoundError as error:
         raise NotFoundError(
             f"{root} is not a workspace: it has no {SETTINGS_FILE}",
             code="workspace.not_found",
             hint="make one with `mbd init DIR`",
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MbdError(
-            f"{workspace.settings_file}: not TOML: {error}", code="settings.invalid"
         ) from error
     version = found.get("format")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:

@@ -14,6 +14,7 @@ from mbd.errors import MbdError, UsageError
 from mbd.values import MAX_DELTA
 from mbd.workspace.database_url import has_password
 from mbd.workspace.layout import Workspace
+from mbd.workspace.toml_file import read_toml
 
 IDENTITY = ("format", "id", "issuer", "origin", "database_url", "issuer_key", "log_key")
 """What certificates and the log are signed under, and where the log is; no flag changes them."""
@@ -121,8 +122,8 @@ def load_settings(workspace: Workspace, overrides: Mapping[str, str] | None = No
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return read_toml(path)
+    except OSError as error:
         raise MbdError(f"{path}: {error}", code="settings.invalid") from error
 
 

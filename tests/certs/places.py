@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,32 @@ EXAMPLES = CERTS / "examples"
 for folder in (CERTS, VERIFIER):
     sys.path.insert(0, str(folder))
 
+import verify as second  # noqa: E402
+
 EXPECTED: dict[str, dict[str, Any]] = json.loads((EXAMPLES / "expected.json").read_text("utf-8"))
 BARE = {
     name: wanted
     for name, wanted in EXPECTED.items()
-    if "receipt" not in wanted and "model" not in wanted
+    if not wanted.keys() & {"receipt", "model", "require"}
 }
-"""Those where nothing is given beside certificate and trust file."""
+"""Those that need nothing but certificate and trust file."""
 
 
 def options(wanted: dict[str, Any]) -> list[str]:
     """What `mbd verify` is given beside the certificate."""
     named = {name: wanted.get(name) for name in ("trust", "receipt", "model")}
-    return [part for name, path in named.items() if path for part in (f"--{name}", EXAMPLES / path)]
+    given = [
+        part for name, path in named.items() if path for part in (f"--{name}", EXAMPLES / path)
+    ]
+    return [*given, *(["--require", wanted["require"]] if "require" in wanted else [])]
+
+
+def second_exit_code(data: bytes, trust: dict[str, Any] | None, now: datetime) -> int:
+    """What the second verifier's process would exit with; a check that fails raises there."""
+    try:
+        return int(second.judge(data, trust or {}, now.timestamp())[0])
+    except Exception:  # noqa: BLE001  as the script itself does
+        return 1
 
 
 def certificate(name: str) -> bytes:

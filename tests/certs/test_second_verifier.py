@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mbd.canonical.numbers import to_decimal
@@ -28,28 +28,34 @@ from tests.certificate.samples import (
     outcome,
     retrained_outcome,
 )
-from tests.certs.places import BARE, EXAMPLES, VERIFIER, certificate
+from tests.certs.places import (
+    BARE,
+    CERTS,
+    EXAMPLES,
+    VERIFIER,
+    certificate,
+    second,
+    second_exit_code,
+)
 from tests.verify.world import LATER, make_world
 
-import library  # isort: skip  (these four are beside the second verifier and the examples)
-import verify as second  # isort: skip
-from making.defects import change, put  # isort: skip
+from making.defects import change, put  # isort: skip  (beside the examples)
 from making.valid import STORIES  # isort: skip
 
 NOW = datetime.now(UTC)
 TRUST = parse_trust((EXAMPLES / "trust.toml").read_bytes())
 TABLE = second.tomllib.loads((EXAMPLES / "trust.toml").read_text("utf-8"))
-ALLOWED = {*sys.stdlib_module_names, "cryptography", "library"}
+ALLOWED = {*sys.stdlib_module_names, "cryptography"}
 
 
-@pytest.mark.parametrize("name", ["verify.py", "library.py"])
-def test_it_is_short_and_imports_nothing_of_ours(name):
-    source = (VERIFIER / name).read_text("utf-8")
+def test_it_is_one_short_file_that_imports_nothing_of_ours():
+    source = (VERIFIER / "verify.py").read_text("utf-8")
     tree = ast.walk(ast.parse(source))
     found = [one.names if isinstance(one, ast.Import) else [one] for one in tree
              if isinstance(one, ast.Import | ast.ImportFrom)]  # fmt: skip
     names = {getattr(one, "module", None) or one.name for group in found for one in group}
 
+    assert [path.name for path in VERIFIER.glob("*.py")] == ["verify.py"]
     assert len(source.splitlines()) < 200
     assert max(map(len, source.splitlines())) <= 100
     assert {one.partition(".")[0] for one in names} <= ALLOWED
@@ -87,7 +93,42 @@ def test_as_a_process_it_agrees_on_every_example():
 
 
 def test_a_file_that_is_missing_is_wrong_usage(tmp_path):
-    assert exit_code(tmp_path / "none.json", EXAMPLES / "trust.toml") == 2
+    good = EXAMPLES / "trust.toml"
+
+    assert exit_code(tmp_path / "none.json", good) == 2
+    assert exit_code(EXAMPLES / "valid/certified.json", tmp_path / "none.toml") == 2
+    assert subprocess.run([sys.executable, VERIFIER / "verify.py"], check=False).returncode == 2
+
+
+WRONG = {"keyId": "keyIds", 'keyId = "e5': 'keyId = "00', "[[issuer]]": "[issuer", "vkey": "keyv",
+         "origin": "name", "name": "title"}  # fmt: skip
+
+
+@pytest.mark.parametrize("found", WRONG)
+def test_a_trust_file_that_says_nothing_to_believe_is_wrong_usage(found, tmp_path):
+    content = (EXAMPLES / "trust.toml").read_text("utf-8")
+    assert found in content
+    (tmp_path / "trust.toml").write_text(content.replace(found, WRONG[found], 1), "utf-8")
+
+    assert exit_code(EXAMPLES / "valid/certified.json", tmp_path / "trust.toml") == 2
+
+
+@pytest.mark.parametrize("error", [KeyError, IndexError, TypeError, RecursionError, NameError])
+def test_nothing_that_goes_wrong_inside_a_check_is_a_success(error, tmp_path):
+    """As a process, with a defect put into a check of a certificate that is valid."""
+    source = (VERIFIER / "verify.py").read_text("utf-8")
+    place = "def check_arithmetic(guarantee):\n"
+    assert source.count(place) == 1
+    script = tmp_path / "verify.py"
+    script.write_text(
+        source.replace(place, f"{place}    raise {error.__name__}('defect')\n"), "utf-8"
+    )
+    line = [sys.executable, script, EXAMPLES / "valid/certified.json", EXAMPLES / "trust.toml"]
+
+    found = subprocess.run(line, capture_output=True, env={"MBD_CERTS": str(CERTS)}, check=False)
+
+    assert (found.returncode, found.stderr) == (1, b"")
+    assert error.__name__ in found.stdout.decode()
 
 
 @pytest.mark.parametrize("name", BARE)
@@ -96,7 +137,7 @@ def test_it_agrees_on_every_example(name):
     path = wanted["trust"]
     trust = second.tomllib.loads((EXAMPLES / path).read_text("utf-8")) if path else None
 
-    assert second.judge(certificate(name), trust, NOW)[0] == wanted["exitCode"]
+    assert second_exit_code(certificate(name), trust, NOW) == wanted["exitCode"]
 
 
 FRESH = {
@@ -127,7 +168,7 @@ def test_it_agrees_on_what_was_just_issued(kind, tmp_path):
 
 def agree(data: bytes) -> int:
     ours = verify_bundle(data, TRUST, now=NOW).exit_code
-    assert second.judge(data, TABLE, NOW)[0] == ours
+    assert second_exit_code(data, TABLE, NOW) == ours
     return ours
 
 
@@ -150,7 +191,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     _G + "policyEntry.index": (0, 2, 3, 4),
     "predicate.deletion.modalities": (["audio", "text"], ["text"], ["video"]),
     "predicate.ledger.size": (0, 1, 2, 3, 4),
-    "predicate.ledger.root": ("0" * 64, library.sha256().hex()),
+    "predicate.ledger.root": ("0" * 64, second.sha256().hex()),
     "predicate.supersedes": ("0" * 26, "7" + "Z" * 25),
     "predicate.certificateId": ("7" + "Z" * 25, "0" * 26),
     "predicate.issuedAt": ("2026-05-17T12:01:00Z", "2026-05-17T12:01:01Z", "9999-12-31T23:59:59Z"),
@@ -167,6 +208,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
         "proof",
         "\uff50roof",
         "gua\u0301rantee",
+        "\u0131:\\x",
     ),
 }
 
@@ -215,15 +257,66 @@ def test_it_agrees_beyond_the_caps(cap):
     story, more = STORIES["certified"], second.LIMITS[cap]
     bundle = story.bundle()
     change("tlogProof", lambda text: text + ":" * more)(bundle)
-    assert agree(library.canonical(bundle)) == 1
+    assert agree(second.canonical(bundle)) == 1
 
 
-@given(st.floats(1e-12, 1e6), st.floats(1e-15, 0.01))
+WORDS = {"$schema", "$id", "$defs", "title", "description", "additionalProperties"}
+"""Of a schema that forbid nothing, but the last: `required` says all that it would."""
+
+
+def keywords(schema: dict[str, Any]) -> set[str]:
+    """Every keyword in a schema and those below it."""
+    below = [*schema.get("$defs", {}).values(), *schema.get("properties", {}).values()]
+    below += [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]
+    return set(schema).union(*map(keywords, below))
+
+
+def test_it_passes_over_no_keyword_of_the_published_schemas():
+    cases = [one["predicate"] for one in second.REGISTRY["cases"]]
+    used = set().union(*map(keywords, [second.BUNDLE, second.STATEMENT, *cases]))
+
+    assert used - WORDS == set(second.KEYWORDS)
+
+
+@pytest.mark.parametrize(("letters", "wanted"), [(300_000, 0), (400_000, 1)])
+def test_it_agrees_that_a_note_is_measured_in_bytes(letters, wanted):
+    """A signature line of somebody else, whose name is in letters of three bytes."""
+    bundle = STORIES["certified"].bundle()
+    line = "\N{EM DASH} " + "\u6f22" * letters + " AAAAAAAA\n"
+    change("tlogProof", lambda text: text + line)(bundle)
+
+    assert agree(second.canonical(bundle)) == wanted
+
+
+def test_what_is_too_large_is_not_parsed():
+    assert second.read(b"[1,2]", 5, 2) == [1, 2]
+    for size, marks in ((4, 2), (5, 1)):
+        with pytest.raises(ValueError, match="too large"):
+            second.read(b"[1,2]", size, marks)
+
+
+@given(st.floats(5e-324, 1.7e308), st.floats(5e-324, 0.01))
+@example(1e40, 0.01)
+@example(5e-324, 5e-324)
 @settings(deadline=None)
 def test_both_convert_rho_to_the_same_epsilon(rho, delta):
-    assert library.epsilon_of(rho, delta) == zcdp.epsilon_of(rho, delta)
+    assert second.epsilon_of(rho, delta) == zcdp.epsilon_of(rho, delta)
+
+
+def is_number(text: str) -> bool:
+    schema = second.DEFINITIONS["Parameters"]["properties"]["sigma"]
+    return bool(second.fits(text, schema))
 
 
 @given(st.floats(0, allow_infinity=False))
 def test_both_spell_numbers_alike(value):
-    assert library.spelled(value) == to_decimal(value)
+    assert is_number(to_decimal(value))
+    for other in {repr(value), f"{value:f}", f"{value:e}", f"{value:.16e}"} - {to_decimal(value)}:
+        assert float(other) != value or not is_number(other)
+
+
+@pytest.mark.parametrize(
+    "text", ["1.0", "01", ".5", "1e5", "1e+20", "0.0000001", "1e-6", "1e400", "-0", "1e+021"]
+)
+def test_another_spelling_of_a_number_is_refused(text):
+    assert not is_number(text)

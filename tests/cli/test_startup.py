@@ -49,7 +49,8 @@ def test_a_certificate_and_a_trust_file_are_all_it_takes(
     assert (ran.code, ran.json["verdict"], ran.json["levelReached"]) == (0, "valid", "LOGGED")
     assert light(ran), ran.err
     assert {path.name for path in folder.iterdir()} == {"cert.json", "trust.toml"}
-    assert not (tmp_path / "nobody").exists()
+    written = [path for path in (tmp_path / "nobody").rglob("*") if path.is_file()]
+    assert {path.parent.name for path in written} == {"verifiers"}  # what this user remembers
 
 
 def test_without_a_trust_file_nothing_is_valid(service: Service, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from mbd.verify.trust import load_trust
 from tests.cli.conftest import Service
 from tests.terminal import typed
+from tests.verify.histories import Witness
 from tests.workspaces import must_run, run_mbd
 
 
@@ -124,3 +125,24 @@ def test_a_passphrase_is_typed_twice_when_it_is_chosen_and_once_when_it_is_used(
     code, shown = typed(tmp_path, rotate, [("log.pem", "secret")])
     assert code == 0, shown
     assert b"ENCRYPTED" not in (tmp_path / "locked" / "keys" / "issuer.pem").read_bytes()
+
+
+def test_a_witness_is_confirmed_like_any_other_key(offer: Path) -> None:
+    folder, watcher = offer.parent, Witness("witness.example/w")
+    must_run(folder, "trust", "add", offer.name, *fingerprints(offer))
+    (folder / "watch.vkey").write_text(f"{watcher.vkey}\n")
+    key = watcher.signer.key.public
+    said = ["--name", "Example Watch", "--fingerprint", key.fingerprint]
+
+    assert run_mbd(folder, "trust", "add", "watch.vkey", *said[:2]).code == 5
+    assert not load_trust(folder / "trust.toml").witnesses
+    must_run(folder, "trust", "add", "watch.vkey", *said)
+
+    policy = load_trust(folder / "trust.toml")
+    assert [(one.name, one.key) for one in policy.witnesses] == [("Example Watch", watcher.vkey)]
+    assert policy.quorum == 1
+    listed = must_run(folder, "trust", "list").out
+    assert f"witness Example Watch\n        {key.fingerprint}\n" in listed
+    assert listed.endswith("quorum  1 of 1 witnesses\n")
+    shown = must_run(folder, "trust", "show", key.key_id[:16], "--json").json
+    assert (shown["role"], shown["vkey"]) == ("witness", str(watcher.vkey))

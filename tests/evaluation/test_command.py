@@ -45,6 +45,7 @@ def test_all_protocols_in_one_run_and_nothing_in_the_workspace_changes(
     told = html.read_text("utf-8")
     assert found["model"] in told
     assert all(digest in told for digest in found["maskDigests"].values())
+    html.unlink()
     again = ask(trained_workspace.root, "--protocol", "all", "--html", str(html))
     assert again == found
     assert html.read_text("utf-8") == told

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mbd.data.records import Records
@@ -54,6 +54,7 @@ def test_a_game_worked_by_hand():
 
 
 @given(st.dictionaries(st.text(max_size=3), values, min_size=1, max_size=6))
+@example({"a": 5e-324, "b": 10.0})
 def test_equity_lies_between_nobody_and_everybody(found):
     assert 0 <= equity(found) <= 1
 

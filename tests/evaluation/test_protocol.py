@@ -1,5 +1,7 @@
 """Conditions are met record by record; what is asked does not depend on order or company."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -158,6 +160,19 @@ def test_what_is_asked_twice_is_predicted_once():
     assert len(asked) == len(set(asked))
 
 
+def test_what_was_touched_is_asked_anew_though_the_record_is_known():
+    one = trial(RECORDS)
+    ask(one, conditions("subsets", setting()))
+    for protocol in ("random", "corrupt"):
+        rows = ask(one, conditions(protocol, setting()))
+        alone = ask(trial(RECORDS), conditions(protocol, setting()))
+        assert [row.metrics for row in rows] == [row.metrics for row in alone]
+        series = [
+            row.metrics["mae"] for row in rows if row.condition.series == rows[0].condition.series
+        ]
+        assert len(set(series)) == len(series)
+
+
 def test_asking_leaves_the_records_as_they_are():
     before = {m: [None if a is None else a.copy() for a in RECORDS.x[m]] for m in RECORDS.x}
     ask(trial(RECORDS), [c for name in PROTOCOLS for c in conditions(name, setting())])
@@ -177,9 +192,12 @@ def test_a_subset_that_nobody_has_gives_no_row():
 def test_what_cannot_be_asked_is_refused_and_says_why():
     alone = Setting(modalities=("text",), scales=SCALES)
     for protocol in ("whole", "imbalanced"):
-        assert "single" in (why_not(protocol, ["text"]) or "")
+        assert "single" in (why_not(protocol, alone) or "")
         with pytest.raises(UsageError, match="single"):
             conditions(protocol, alone)
+    assert conditions("random", alone)
+    with pytest.raises(UsageError, match="single vector"):
+        conditions("random", replace(alone, sequences=False))
     with pytest.raises(UsageError, match="nothing"):
         conditions("nothing", setting())
     assert {c.series for c in conditions("corrupt", alone)} == {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
@@ -159,6 +162,20 @@ def test_a_verifier_that_printed_success_before_the_last_check(
     assert invoke(["verify", "cert.json"]) == 1
     assert printed == [""]
     assert not promising(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", ["cert.json", "broken.json"])
+def test_a_verdict_that_nobody_could_read_is_no_success(folder: Path, name: str) -> None:
+    """A full disk under the output, or no reader; with no output at all the exit code speaks."""
+    (folder / "broken.json").write_bytes(WORLD.data[:-1])
+    program = f"{shlex.quote(sys.executable)} -m mbd verify {name} --no-memory 2>errors"
+
+    def code(redirected: str) -> int:
+        return subprocess.run(["sh", "-c", f"{program} {redirected}"], check=False).returncode
+
+    assert code(">/dev/full") == 1
+    assert code(">&-") == (0 if name == "cert.json" else 1)
+    assert "Traceback" not in (folder / "errors").read_text()
 
 
 # --- somebody else's entry -----------------------------------------------------------------

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbd.canonical.digest import b64encode
+from mbd.canonical.digest import b64decode_strict, b64encode
 from mbd.errors import DataError
+from mbd.ledger import tlog_proof
 from mbd.ledger.tlog_proof import TlogProof, parse_tlog_proof
 
 CHECKPOINT = "log.example\n3\nroot\n\n— log.example AAAA\n"
@@ -65,3 +66,19 @@ def test_a_proof_without_a_checkpoint_is_refused():
 def test_nonsense_is_a_data_error(text):
     with pytest.raises(DataError):
         parse_tlog_proof(text)
+
+
+@given(st.binary(min_size=31, max_size=33), st.integers(0, 43), st.sampled_from("AQEz=+9/-\n é"))
+def test_a_hash_line_has_one_spelling(digest, place, letter):
+    spelled = b64encode(digest)
+    line = spelled[:place] + letter + spelled[place + 1 :]
+    try:
+        expected = b64decode_strict(line)
+    except DataError:
+        expected = b""
+
+    try:
+        found = tlog_proof._parse_hash(line)
+    except DataError:
+        found = b""
+    assert found == (expected if len(expected) == 32 else b"")

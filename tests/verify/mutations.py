@@ -213,7 +213,7 @@ def _numbers(text: str) -> list[str]:
     near += [float(number) / 2, float(number) * 2, 1.0, 0.5, 1e-300, 1e300, 0.01, 0.02]
     spelled = [text + "0", text + ".0", "+" + text, "-" + text, "0" + text, "-0", "1e400", "nan"]
     spelled += ["inf", "0x1p-3", "1_0", "\u0661", "5e-324", "1E5", "1e+05"]
-    return [to_decimal(one) for one in near] + spelled
+    return [to_decimal(one) for one in near if math.isfinite(one)] + spelled
 
 
 def _digests(text: str) -> list[str]:

@@ -8,15 +8,19 @@ import stat
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mbd.cli.main import invoke
 from mbd.errors import ConflictError
 from mbd.ledger.note import sign_checkpoint
 from mbd.signing.keys import generate_key
 from mbd.verify import CheckResult, Report, verify_bundle
+from mbd.verify.codes import CODES
 from mbd.verify.memory import Recalled, default_path, recall, remember
 from mbd.verify.trust import render_trust
 from tests.verify.histories import began, forked, grown, growth, note_of, recalled
+from tests.verify.test_codes import unprivileged
 from tests.verify.world import LATER, LogSigner, SmallLog, World, make_world
 
 WORLD = make_world()
@@ -162,8 +166,7 @@ def test_a_proof_whose_checkpoint_others_signed():
     stranger = dataclasses.replace(WORLD, log_signer=LogSigner(generate_key()))
     good = growth(WORLD, 7, now)
     text, _, line = good.rpartition(b" ")
-    flipped = bytes([line[20] ^ 1]) if line[20:21] not in b"+/=" else b"A"
-    forged = text + b" " + line[:20] + flipped + line[21:]
+    forged = text + b" " + line[:20] + (b"B" if line[20:21] == b"A" else b"A") + line[21:]
 
     unknown = judge(recalled=recalled(WORLD, LOG), growth=[growth(stranger, 7, now)])
     wrong = judge(recalled=recalled(WORLD, LOG), growth=[forged])
@@ -191,6 +194,27 @@ def test_a_damaged_memory_is_said_and_left_alone(damaged):
 
     assert (check(report).code, report.exit_code, report.remember) == ("memory.damaged", 0, None)
     assert judge(recalled=Recalled(damaged), require="CONSISTENT").exit_code == 3
+
+
+GOOD = growth(WORLD, 7, grown(LOG, 6))
+REMEMBERED = note_of(WORLD, LOG).encode()
+
+
+@given(
+    st.binary(max_size=80) | st.text(max_size=80).map(str.encode),
+    st.sampled_from([GOOD, REMEMBERED, b"old 7\n\n", b""]),
+    st.integers(0, len(GOOD)),
+    st.integers(0, 40),
+)
+def test_whatever_is_given_as_proof_or_memory_is_judged(inserted, good, start, cut):
+    bent = good[:start] + inserted + good[start + cut :]
+
+    for options in (
+        {"growth": [bent], "recalled": recalled(WORLD, LOG)},
+        {"growth": [GOOD], "recalled": Recalled(bent)},
+    ):
+        found = check(judge(**options))
+        assert found.result == "pass" or found.code in CODES
 
 
 # --- the file --------------------------------------------------------------------------------
@@ -290,6 +314,17 @@ def test_a_damaged_memory_is_never_overwritten(folder, capsys, kind):
     assert "what is remembered of this log cannot be read" in capsys.readouterr().out
     assert verify("--memory", "mine", "--require", "CONSISTENT") == 3
     assert place.lstat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_memory_that_may_not_be_looked_at_is_no_first_visit(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+
+    with unprivileged():
+        found = recall(closed / "mine")
+
+    assert found.problem is not None
+    assert check(judge(recalled=found)).code == "memory.damaged"
 
 
 def test_a_memory_that_cannot_be_written_changes_no_verdict(folder, capsys):

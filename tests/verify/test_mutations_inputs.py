@@ -14,6 +14,7 @@ import pytest
 from mbd.certificate.receipt import excerpt, parse_receipt
 from mbd.errors import UsageError
 from mbd.verify import Report, TrustPolicy, load_trust, render_trust, verify_bundle
+from tests.certificate.samples import ITEMS
 from tests.verify.mutations import bent_bytes, bent_lines, edits
 from tests.verify.world import LATER, make_world
 
@@ -48,13 +49,20 @@ def bound(data: bytes) -> object:
     return receipt.model_copy(update={"items": items, "traces": None, "tree_size": size})
 
 
-def check(words: str, name: str, data: bytes) -> None:
+TRUE = [
+    bound(one.to_bytes()) for one in (WHOLE, *(excerpt(WHOLE, i.record, "audio") for i in ITEMS))
+]
+"""The receipt, and the excerpt of each of its items."""
+
+
+def check(words: str, data: bytes) -> None:
+    """What opens is a true receipt, whole or an excerpt, but for what is unbound."""
     report = judge(data)
     subject = report.checks[19]
     assert report.exit_code in (0, 1, 3), words
     assert (report.exit_code == 0) == (subject.result == "pass"), words
     if subject.result == "pass":
-        assert bound(data) == bound(RECEIPTS[name]), words
+        assert bound(data) in TRUE, words
 
 
 def bent(name: str, step: int) -> Iterator[tuple[str, bytes]]:
@@ -69,14 +77,14 @@ def bent(name: str, step: int) -> Iterator[tuple[str, bytes]]:
 @pytest.mark.parametrize("name", RECEIPTS)
 def test_some_bent_receipts_open_nothing(name):
     for words, data in bent(name, SAMPLE):
-        check(words, name, data)
+        check(words, data)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECEIPTS)
 def test_no_bent_receipt_opens_anything(name):
     for words, data in bent(name, 1):
-        check(words, name, data)
+        check(words, data)
 
 
 def test_an_excerpt_does_not_show_how_many_items_there_were():
@@ -150,7 +158,10 @@ VALUES = ["0", "-1", "-0", "9223372036854775808", "1" * 5000, "1e400", "nan", "i
           "[" * 3000 + "]" * 3000]  # fmt: skip
 
 
-@pytest.mark.parametrize("line", [line for line in TRUST.splitlines() if " = " in line])
+LINES = {line.split(" = ")[0]: line for line in TRUST.splitlines() if " = " in line}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES.keys())  # keys are new in each run
 def test_values_of_any_kind_in_a_trust_file_are_judged(line, tmp_path):
     for value in VALUES:
         content = TRUST.replace(line, f"{line.split(' = ')[0]} = {value}")

@@ -12,6 +12,7 @@ import pytest
 from mbd.signing.keys import SigningKey, generate_key, load_key
 from mbd.verify.trust import load_trust
 from tests.conftest import SERVICE, STATE
+from tests.terminal import typed
 from tests.workflows.children import KILLED, child_mbd, die_after, die_before, full_from, table_of
 from tests.workflows.conftest import Spread
 from tests.workspaces import Ran, TrainedWorkspace, must_run, run_mbd
@@ -163,7 +164,7 @@ def test_a_distrusted_key_divides_its_certificates_at_the_index(
     early, late = bundle_of(root, first), bundle_of(root, second)
     index = next(one["index"] for one in reversed(entries(root)) if one["type"] == "certificate")
     old = keys(root)["current"]
-    distrust = ("key", "distrust", old[:16], "--from", str(index), "--json")
+    distrust = ("key", "distrust", old[:16], "--from", str(index), "--yes", "--json")
     assert error_code(run_mbd(root, *distrust)) == (6, "key.current")
 
     must_run(root, "key", "rotate")
@@ -176,6 +177,45 @@ def test_a_distrusted_key_divides_its_certificates_at_the_index(
     size = len(entries(root))
     must_run(root, *distrust)
     assert len(entries(root)) == size
+
+
+def test_a_distrust_says_first_whom_it_hits_and_the_doctor_names_them_after(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    root, (first, second, third, *_) = trained_workspace.root, trained_workspace.revocable
+    must_run(root, "key", "add")  # announced early: it signed nothing of what follows
+    standby = keys(root)["standby"]
+    early, late = Path(bundle_of(root, first)).stem, Path(bundle_of(root, second)).stem
+    index = next(one["index"] for one in reversed(entries(root)) if one["type"] == "certificate")
+    old = keys(root)["current"]
+    must_run(root, "key", "rotate", "--to", standby)
+    newest = bundle_of(root, third)
+    distrust = ("key", "distrust", old, "--from", str(index))
+    before = entries(root)
+
+    planned = must_run(root, *distrust, "--dry-run", "--json").json
+    assert (planned["invalidCertificates"], planned["notCurrentCertificates"]) == ([late], [early])
+    assert planned["dryRun"]
+    nobody = run_mbd(root, *distrust, "--json")
+    assert error_code(nobody) == (2, "usage")
+    assert nobody.json["error"]["field"] == "--yes"
+    code, shown = typed(root, distrust, [("for good?", "n\n")])
+    assert (code, late in shown, "1 certificate would be invalid" in shown) == (1, True, True)
+    assert entries(root) == before
+    assert codes(root) == {}
+
+    done = must_run(root, *distrust, "--yes", "--json").json
+    assert {**done, "dryRun": True, "state": "retired"} | {"distrustedFrom": 0} == (
+        planned | {"distrustedFrom": 0}
+    )
+    (found,) = must_run(root, "doctor", "--json").json["findings"][:1]
+    assert (found["code"], found["severity"]) == ("certificate.distrusted", "warning")
+    assert late in found["what"]
+    assert early not in found["what"]
+    assert verdict(root, newest) == (0, "ok")
+    must_run(root, "key", "rotate")
+    plan = must_run(root, "key", "distrust", standby, "--from", "0", "--dry-run", "--json").json
+    assert plan["invalidCertificates"] == [Path(newest).stem], "not those of the key before it"
 
 
 def test_what_cannot_be_distrusted_is_refused_and_nothing_is_logged(fresh: Path) -> None:
@@ -193,7 +233,7 @@ def test_what_cannot_be_distrusted_is_refused_and_nothing_is_logged(fresh: Path)
         ("f" * 64, "0", (4, "key.not_found")),
         (old, str(size + 1), (2, "usage")),
     ]:
-        ran = run_mbd(fresh, "key", "distrust", key_id, "--from", index, "--json")
+        ran = run_mbd(fresh, "key", "distrust", key_id, "--from", index, "--yes", "--json")
         assert error_code(ran) == expected
     assert error_code(run_mbd(fresh, "key", "rotate", "--role", "log", "--json")) == (5, "key.log")
     assert len(entries(fresh)) == size

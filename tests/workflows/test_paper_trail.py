@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mbd.ledger.bodies import SEALED, is_sealed
 from tests.workflows.children import KILLED, child_mbd, die_before, table_of
 from tests.workflows.planted import Record, plant, write
 from tests.workflows.searcher import Searcher
+from tests.workflows.test_privacy import rows_of
+from tests.workflows.test_unlinkable import flat
 from tests.workflows.trail import Trail
 from tests.workspaces import must_run
 
@@ -100,6 +104,24 @@ def look_around(world: World) -> None:
             trail.run("ledger", "export", kind, str(target))
             trail.outside.append(target)
     trail.check()
+    assert_open_bodies_say_nothing(root)
+
+
+OPAQUE = re.compile(
+    r"[0-9a-f]{64}|[0-9A-HJKMNP-TV-Z]{26}|[a-z]+([ +][a-z]+)*|urn:mbd:[a-z:0-9-]+|\d+"
+)
+"""Digests, ids, names of heads and of reasons, indices."""
+
+
+def assert_open_bodies_say_nothing(root: Path) -> None:
+    """But for policies and keys, what lies open is commitments, and whatever is random."""
+    kind = {row["entry_index"]: row["type"] for row in rows_of(root, "entry")}
+    for row in rows_of(root, "body"):
+        if kind[row["entry_index"]] in ("attempt", "cancel", "consent", "growth", "erasure"):
+            for path, value in flat(json.loads(row["content"])):
+                assert OPAQUE.fullmatch(str(value)), (kind[row["entry_index"]], path, value)
+        elif kind[row["entry_index"]] in SEALED:
+            assert is_sealed(row["content"])
 
 
 def use_receipts(world: World) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import json
 import re
 import sqlite3
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,56 +122,6 @@ def test_the_search_would_find_what_is_there(trained_workspace: TrainedWorkspace
             connection.execute("REPLACE INTO pointer VALUES ('restore', ?)", (planted.decode(),))
         with pytest.raises(AssertionError):
             assert_in_no_file(root, traces_of("Somebody-Known"))
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What two certificates have in common."""
-
-    fields: frozenset[tuple[str, str]]
-    values: frozenset[str]
-
-
-def shared(one: Path, other: Path) -> Shared:
-    """Fields with equal values, and long values that appear anywhere in both bundles."""
-    fields = [frozenset(_flat(_opened(json.loads(path.read_text())))) for path in (one, other)]
-    texts = [path.read_text() for path in (one, other)]
-    values = [frozenset(re.findall(r"[0-9A-Za-z+/=]{20,}", text)) for text in texts]
-    return Shared(fields[0] & fields[1], values[0] & values[1])
-
-
-def _opened(bundle: Any) -> Any:
-    from mbd.canonical.digest import b64decode_strict
-
-    envelope = bundle["envelope"]
-    return {**bundle, "envelope": json.loads(b64decode_strict(envelope["payload"]))}
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for name, one in value.items():
-            yield from _flat(one, f"{path}.{name}")
-    elif isinstance(value, list):
-        for number, one in enumerate(value):
-            yield from _flat(one, f"{path}[{number}]")
-    else:
-        yield path, json.dumps(value)
-
-
-def test_two_certificates_of_one_person_share_what_those_of_others_share(
-    trained_workspace: TrainedWorkspace,
-) -> None:
-    """A person and somebody else take turns; what two of the person's certificates have in
-    common, certificates of different people have in common as well."""
-    ann, bob = trained_workspace.revocable[:2]
-    turns = [(ann, "audio"), (bob, "audio"), (ann, "text"), (bob, "text")]
-    ann_audio, bob_audio, ann_text, bob_text = (
-        Path(revoke(trained_workspace, user, modality)["bundle"]) for user, modality in turns
-    )
-    same = shared(ann_audio, ann_text)
-    strangers = [shared(ann_audio, bob_text), shared(bob_audio, ann_text)]
-    assert same.fields <= strangers[0].fields | strangers[1].fields
-    assert same.values <= strangers[0].values | strangers[1].values
 
 
 def rows_of(root: Path, table: str) -> list[dict[str, Any]]:
@@ -484,7 +432,8 @@ def test_once_forgotten_only_the_receipts_tell(
         for piece in itertools.chain(forms(secret), forms(bytes.fromhex(name))):
             assert piece not in content, file
     left = {row["fingerprint"] for row in rows_of(root, "request")} - {""}
-    assert len(left) == len(fingerprints) - 2
+    assert len(left) == len(fingerprints)
+    assert len(left & fingerprints) == len(fingerprints) - 2
     assert links_with_all_keys(trained_workspace.session(), user) == set()
     for one in done:
         found = certificates_of(trained_workspace.session(), receipt_of(one))
@@ -495,6 +444,27 @@ def test_once_forgotten_only_the_receipts_tell(
     assert_sound(trained_workspace)
     logged = must_run(root, "ledger", "show", str(told["loggedAs"]), "--json").json
     assert logged["body"].keys() == {"schema", "id", "reason"}
+
+
+def test_requests_of_who_was_forgotten_look_like_those_of_anybody(
+    trained_workspace: TrainedWorkspace, revoked: tuple[str, list[Any]]
+) -> None:
+    """Told from all others, they would be linked to each other by a copy of the ledger alone."""
+    root, (user, done) = trained_workspace.root, revoked
+    before = {row["certificate_id"]: row for row in rows_of(root, "request")}
+    stood = {row["request_id"]: row for row in rows_of(root, "suppression")}
+    forget(trained_workspace, "--user", user)
+    after = {row["certificate_id"]: row for row in rows_of(root, "request")}
+    off = {row["request_id"]: row for row in rows_of(root, "suppression")}
+    for certificate_id, row in before.items():
+        now, name = after[certificate_id], row["request_id"]
+        assert re.fullmatch("[0-9a-f]{64}", now["fingerprint"])
+        assert re.fullmatch("[0-9a-f]{64}", off[name]["key_hash"])
+        assert {**now, "fingerprint": ""} == {**row, "fingerprint": ""}
+        assert {**off[name], "key_hash": ""} == {**stood[name], "key_hash": ""}
+        mine = certificate_id in ids(done)
+        assert (now["fingerprint"] != row["fingerprint"]) == mine
+        assert (off[name]["key_hash"] != stood[name]["key_hash"]) == mine
 
 
 def test_forgetting_keeps_the_channels_off_and_requests_refused(
@@ -525,7 +495,7 @@ def test_a_request_id_that_was_forgotten_is_not_carried_out_again(
     assert must_run(root, *asked).json["repeated"]
     forget(trained_workspace, "--user", user)
     again = run_mbd(root, *asked)
-    assert (again.code, again.json["error"]["code"]) == (6, "request.forgotten")
+    assert (again.code, again.json["error"]["code"]) == (6, "request.differs")
 
 
 def test_forgetting_by_receipt_again_and_of_nobody(

@@ -12,15 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mbd.canonical.items import Item
 from mbd.certificate.escrow import make_escrow, parse_escrow
+from mbd.certificate.receipt import ItemProof, Receipt
 from mbd.data.buckets import BucketFolder, NewBucket
 from mbd.data.prepared import PreparedRows
 from mbd.errors import ArithmeticRefused, DataError
 from mbd.verify import load_trust, logged, signed
 from mbd.verify.case import Case, NotReached, Undecided
 from mbd.workflows.reproduce import make_reproducer
+from mbd.workflows.reproduce_data import ForgetSet
 from mbd.workflows.session import Session
 from tests.conftest import SERVICE, STATE
+from tests.workflows.arrivals import archive
 from tests.workflows.auditing import (
     Revoked,
     contents,
@@ -81,7 +85,7 @@ def test_a_certificate_without_noise_is_reproduced_bit_for_bit(
     folder = handed_over(revoked)
     for found in (judge(revoked, folder), judge(revoked, folder, escrow=escrow_of(revoked))):
         assert (found.exit_code, found.result) == (0, "pass"), found.reason
-        assert ("train-again" in found.reason) == (method == "retrain")
+        assert ("core and rows were not made again" in found.reason) == (method == "retrain")
         assert ("bit for bit" in found.reason) == (method == "retrain"), "other heads keep theirs"
 
 
@@ -161,10 +165,18 @@ def test_an_escrow_has_one_spelling(revoked: Revoked) -> None:
             parse_escrow(other)
 
 
-@pytest.mark.parametrize("part", ["data", "store", "prepared"])
+@pytest.mark.parametrize("part", ["data", "store", "prepared", "models"])
 def test_a_copy_without_the_data_decides_nothing(revoked: Revoked, part: str) -> None:
     found = judge(revoked, handed_over(revoked, without=(part,)))
     assert (found.exit_code, found.code) == (3, "reproduce.incomplete"), found.reason
+
+
+def test_the_model_may_come_from_elsewhere(revoked: Revoked) -> None:
+    (model,) = (revoked.root / "models").iterdir()
+    folder = handed_over(revoked, without=("models",))
+    found = judge(revoked, folder, "--model", str(model))
+    assert (found.exit_code, found.result) == (0, "pass"), found
+    assert "ARTIFACTS" in found.level
 
 
 def test_a_torn_file_accuses_nobody(revoked: Revoked) -> None:
@@ -289,6 +301,73 @@ def test_rows_of_another_width_accuse_nobody(revoked: Revoked, width: int) -> No
     }
     prepared.write_bucket(0, other)
     assert judge(revoked, revoked.root).code == "reproduce.unreadable"
+
+
+def test_equal_values_of_somebody_else_are_their_own(trained_workspace: TrainedWorkspace) -> None:
+    """Two people may say the same sentence."""
+    root, (one, two, *_) = trained_workspace.root, trained_workspace.revocable
+    for user, names in ((one, ["a1", "a2"]), (two, ["b1", "b2"])):
+        must_run(root, "data", "add", *archive(trained_workspace, names, user, seed=3))
+    revoked = revoke(trained_workspace, one)
+    found = judge(revoked, handed_over(revoked))
+    assert (found.exit_code, found.result) == (0, "pass"), found
+    assert "2 equal values belong to others" in found.reason
+
+
+def receipt_of(values: list[str]) -> Receipt:
+    """A receipt that lists these values of one person, as far as `ForgetSet` reads it."""
+    items = [
+        ItemProof.model_construct(record=f"r{n}", modality="audio", features=value, salt=f"s{n}")
+        for n, value in enumerate(values)
+    ]
+    return Receipt.model_construct(subject="u", modalities=("audio",), items=tuple(items))
+
+
+@pytest.mark.parametrize(
+    ("erased", "held", "copied"),
+    [
+        (["a", "b", "c"], ["a", "b"], True),  # most of them, each once
+        (["a", "b", "c"], ["a", "b", "c"], True),
+        (["a", "b", "c", "d"], ["a", "b"], False),  # no more than half
+        (["a"], ["a"], False),  # one is a coincidence
+        (["a", "b"], ["a", "a", "b", "b"], False),  # everybody says that
+        (["a", "a", "b", "b"], ["a", "b"], False),  # they said it twice themselves
+        (["a", "b", "c"], [], False),
+    ],
+)
+def test_most_values_each_met_once_under_another_name_look_like_a_copy(
+    erased: list[str], held: list[str], copied: bool
+) -> None:
+    forget = ForgetSet(receipt_of(erased))
+    for number, value in enumerate(held):
+        forget.meet(
+            Item(
+                record=f"x{number}",
+                subject="v",
+                cohort="revocable",
+                split="train",
+                label="0",
+                modality="audio",
+                steps=1,
+                features=value,
+                salt=f"t{number}",
+            )
+        )
+    assert forget.looks_copied == copied
+    assert not forget.kept
+    assert not forget.there
+
+
+def test_data_that_changes_while_it_is_read_accuses_nobody(revoked: Revoked) -> None:
+    case, store = case_of(revoked), revoked.workspace.session().store()
+
+    def busy(title: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        return nullcontext(lambda done, total: store.replace_bucket(0, store.read_bucket(0)))
+
+    receipt = revoked.receipt.read_bytes()
+    with pytest.raises(Undecided) as caught:
+        make_reproducer(revoked.root, receipt=receipt, progress=busy)(case)
+    assert caught.value.code == "reproduce.unfinished"
 
 
 def test_it_says_how_far_it_is(revoked: Revoked) -> None:

@@ -139,6 +139,16 @@ def test_rows_that_vanished_are_refuted(trained_workspace: TrainedWorkspace) -> 
         assert_refuted(found, "reproduce.state", "reproduce.head")
 
 
+def test_rows_of_an_earlier_training_that_were_kept_are_refuted(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    folder = trained_workspace.session().prepared_folder(_training(trained_workspace))
+    kept = shutil.copytree(folder, trained_workspace.root.parent / "kept")
+    revoked = revoke(trained_workspace, trained_workspace.revocable[0])
+    shutil.copytree(kept, folder.with_name("01J00000000000000000000000"))
+    assert_refuted(judge(revoked, handed_over(revoked)), "reproduce.forget_set")
+
+
 def test_an_old_state_that_was_kept_is_refuted(trained_workspace: TrainedWorkspace) -> None:
     session = trained_workspace.session()
     old, kept = session.state().folder, trained_workspace.root.parent / "old"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -42,9 +43,10 @@ def assert_reproduced(found: Verdict) -> None:
     assert (found.exit_code, found.result) == (0, "pass"), found
 
 
-def add_test_records(revoked: Revoked) -> None:
+def add_test_records(revoked: Revoked, user: str | None = None) -> None:
     """Data that no head learns from: nothing is logged."""
-    source, *options = archive(revoked.workspace, ["t1", "t2"], revoked.workspace.revocable[1])
+    whose = user or revoked.workspace.revocable[1]
+    source, *options = archive(revoked.workspace, ["t1", "t2"], whose)
     with np.load(source) as found:
         arrays = dict(found)
     np.savez(source, **{**arrays, "split": np.full(2, 2)})
@@ -65,6 +67,14 @@ def drop_row(revoked: Revoked) -> None:
     )
 
 
+def nudge_row(revoked: Revoked) -> None:
+    """So little that no head shows it: only the commitment does."""
+    session = revoked.workspace.session()
+    prepared = session.prepared(session.model().policy.training_id)
+    rows = prepared.read_bucket(0)
+    prepared.write_bucket(0, {h: dataclasses.replace(f, t=f.t + 1) for h, f in rows.items()})
+
+
 QUIET: dict[str, Callable[[Revoked], object]] = {
     "a key": lambda r: must_run(r.root, "key", "rotate"),
     "a consent": grant,
@@ -79,6 +89,14 @@ def test_entries_that_change_no_data_are_replayed(revoked: Revoked, name: str) -
     QUIET[name](revoked)
     assert_reproduced(judge(revoked, handed_over(revoked)))
     assert_reproduced(judge(revoked, revoked.root, escrow=escrow))
+
+
+@pytest.mark.parametrize("name", QUIET)
+def test_entries_that_change_no_data_excuse_nothing(revoked: Revoked, name: str) -> None:
+    QUIET[name](revoked)
+    nudge_row(revoked)
+    for found in both(revoked):
+        assert (found.exit_code, found.code) == (1, "reproduce.state"), found
 
 
 def another(revoked: Revoked) -> None:
@@ -150,6 +168,13 @@ def test_a_channel_that_came_back_with_consent_is_no_refutation(revoked: Revoked
     assert "(consent)" in found.reason
 
 
+def test_a_channel_that_came_back_for_tests_only_is_seen_too(revoked: Revoked) -> None:
+    """No row is made of it, so only the records show it."""
+    grant(revoked)
+    add_test_records(revoked, revoked.user)
+    assert_open(judge(revoked, handed_over(revoked)), "reproduce.consent")
+
+
 def test_the_same_records_given_again_with_consent_are_no_refutation(
     trained_workspace: TrainedWorkspace,
 ) -> None:
@@ -205,9 +230,14 @@ def test_a_sibling_of_the_same_batch_explains_nothing(
         for receipt in sorted((root / "receipts").iterdir())
     ]
     assert [judge(member, root).result for member in members] == ["pass", "pass"]
-    drop_row(members[0])
+    nudge_row(members[0])
     for member in members:
-        assert judge(member, root).result == "fail"
+        found = judge(member, root)
+        assert (found.exit_code, found.code) == (1, "reproduce.state"), found
+    copy = handed_over(members[0], without=("certs",))
+    codes = sorted(judge(member, copy).code for member in members)
+    # For the first in the log: who knows what the second one is about?
+    assert codes == ["reproduce.changed_since", "reproduce.state"]
 
 
 def interrupted_request(revoked: Revoked) -> None:

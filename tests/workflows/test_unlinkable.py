@@ -34,17 +34,18 @@ def leaves_of(bundle: Path) -> Leaves:
     found = json.loads(bundle.read_bytes())
     statement = json.loads(b64decode_strict(found["envelope"].pop("payload")))
     del found["tlogProof"]
-    return dict(_flat({**found, "statement": statement}))
+    return dict(flat({**found, "statement": statement}))
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value in nested JSON by its path."""
     if isinstance(value, dict):
         for name, one in value.items():
-            yield from _flat(one, f"{path}.{name}" if path else name)
+            yield from flat(one, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         for number, one in enumerate(value):
             name = (one.get("path") or one.get("head")) if isinstance(one, dict) else None
-            yield from _flat(one, f"{path}[{name or number}]")
+            yield from flat(one, f"{path}[{name or number}]")
     else:
         yield path, value
 
@@ -184,7 +185,7 @@ def assert_rows_alike(worlds: Sequence[Told]) -> None:
             name = bundle.stem
             rows = {"entry": entries[name], "request": journal[name], "off": off[of[name]]}
             pair.append(
-                dict(_flat({k: {c: repr(v) for c, v in r.items()} for k, r in rows.items()}))
+                dict(flat({k: {c: repr(v) for c, v in r.items()} for k, r in rows.items()}))
             )
         shared.append({p for p in equal_paths(*pair) if p.rpartition(".")[2] not in CLOCK})
     assert shared[0] == shared[1]
