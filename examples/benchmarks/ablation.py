@@ -20,6 +20,7 @@ seen. Three seeds; a seed draws the foundation, weights and order. Nothing is ch
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ from mbd.model.core import Core, CoreConfig
 from mbd.model.fusion import Reliability
 from mbd.model.inference import Extractor, Row
 from mbd.model.scaling import Scaler, fit_scaler
+from mbd.model.snapshot import freeze
 from mbd.training.batches import Tensors, to_tensors
 from mbd.training.loop import train_core
 from mbd.training.settings import TERMS, CoreSettings
@@ -133,6 +135,8 @@ def measure(setting: Setting, variant: Variant) -> Figures:
     ).core
     family = list(nonempty_subsets(setting.schema.names))
     extractor = Extractor(scaler, family, core, (0.0,) * task.outputs)
+    # An extractor makes a plain core of the weights: here the variant's own code has to run.
+    extractor._core = freeze(copy.deepcopy(core).double())
     test = _rows(extractor, setting.test)
 
     def alone(chosen: Records, p: Availability) -> Floats:

@@ -117,6 +117,6 @@ def freeze(core: Core) -> Core:
 
 def double(core: Core) -> Core:
     """A frozen float64 copy on the CPU, for `mbd.model.inference`."""
-    copy = type(core)(core.config)
+    copy = Core(core.config)
     copy.load_state_dict(core.state_dict())
     return freeze(copy.to(dtype=torch.float64))
