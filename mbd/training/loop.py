@@ -68,7 +68,7 @@ def train_core(
     device: torch.device | None = None,
     checkpoint: Path | None = None,
     progress: Progress = lambda done, total: None,
-    build: Callable[[CoreConfig], Core] = Core,
+    build: Callable[[CoreConfig], Core] | None = None,
 ) -> Trained:
     """Train on `train`; keep the weights that are best on `valid`.
 
@@ -96,7 +96,7 @@ def train_core(
     devices = [device] if device.type == "cuda" else []
     with one_thread(), repeatable(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        run = Run.start(build(config).to(device), settings)
+        run = Run.start((build or Core)(config).to(device), settings)
         keeper = None
         if checkpoint is not None:
             keeper = _Keeper(checkpoint, binding_of(run.core, rows, held_out, settings, seed))
