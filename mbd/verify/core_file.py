@@ -36,6 +36,9 @@ CONFIG_MEMBERS: dict[str, tuple[type, ...]] = {
 }
 """Every member of a core's config, and what it may be."""
 
+ARCHITECTURES = (2,)
+"""What `mbd.model.snapshot.ARCHITECTURE` has been since cores say it; the first ones did not."""
+
 _DTYPES = {
     "F64": ("float64", 8),
     "F32": ("float32", 4),
@@ -86,8 +89,11 @@ def _config(content: bytes) -> dict[str, Any]:
         found = loads_strict(content, max_bytes=_MAX_CONFIG_BYTES, max_depth=5, allow_floats=True)
     except DataError as error:
         raise _refused(CONFIG_FILE, error.message) from error
-    if not isinstance(found, dict) or found.keys() != {"core", "digest"}:
-        raise _refused(CONFIG_FILE, "want core and digest")
+    if not isinstance(found, dict) or found.keys() - {"architecture"} != {"core", "digest"}:
+        raise _refused(CONFIG_FILE, "want architecture, core and digest")
+    said = found.get("architecture", ARCHITECTURES[0])
+    if type(said) is not int or said not in ARCHITECTURES:
+        raise _refused(CONFIG_FILE, "an architecture that is not known here")
     core = found["core"]
     if not isinstance(core, dict) or core.keys() != CONFIG_MEMBERS.keys():
         raise _refused(CONFIG_FILE, f"want the members {', '.join(CONFIG_MEMBERS)}")

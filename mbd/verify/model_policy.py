@@ -34,9 +34,12 @@ NetworkSetting = Literal[
     "weight_decay",
     "keep",
     "reconstruction",
-    "properties",
+    "prototype",
+    "decorrelation",
     "consistency",
 ]
+FormerSetting = Literal["properties"]
+"""Of policies that an earlier version wrote: one weight for what is several terms today."""
 HeadSetting = Literal["width", "frequency_std", "planned_rows", "noise", "strong_convexity"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -164,7 +167,7 @@ class PolicyRecipe(_Part):
     core: str
     seed: int
     device: str
-    network: dict[NetworkSetting, Finite | Literal["float32", "bf16"]]
+    network: dict[NetworkSetting | FormerSetting, Finite | Literal["float32", "bf16"]]
     heads: dict[HeadSetting, Finite | Literal["auto"]]
     epsilon: Positive
     delta: Positive

@@ -56,7 +56,7 @@ def test_it_learns_more_than_the_mean_for_every_single_channel():
         prediction = core(test.x, test.lengths, only & rows[:, None]).prediction[rows, 0]
 
         error = (prediction - test.labels[rows]).abs().mean()
-        assert error < 0.95 * (test.labels[rows] - TRAIN.labels.mean()).abs().mean(), name
+        assert error < 0.97 * (test.labels[rows] - TRAIN.labels.mean()).abs().mean(), name
 
 
 def test_the_best_weights_are_kept_not_the_last():
