@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--only", help="this data set alone")
     arguments = parser.parse_args()
     sets = [name for name in SETS if arguments.only in (None, name)]
+    quality.want(arguments.data, [name for name in sets if name in quality.SETS])
     found: Found = {}
     kinds = {}
     for seed in range(1 if arguments.quick else 3):
