@@ -391,8 +391,12 @@ EXTRA: dict[str, Callable[[dict[str, Any]], object]] = {
     "a scaler": lambda p: p["scaler"]["text"].update(note=[]),
     "moments": lambda p: p["scaler"]["text"]["steps"].update(note=[]),
     "a recipe": lambda p: p["recipe"].update(note=0),
-    "a network": lambda p: p["recipe"]["network"].update(note=0),
-    "head settings": lambda p: p["recipe"]["heads"].update(note=0),
+}
+
+NEWER: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a setting of the core": lambda p: p["recipe"]["network"].update(note=0),
+    "a setting of the heads": lambda p: p["recipe"]["heads"].update(note="x"),
+    "a value of a setting": lambda p: p["recipe"]["network"].update(precision="float8"),
 }
 
 
@@ -409,6 +413,16 @@ def test_a_policy_has_no_room_for_anything_else(tmp_path, name):
 def test_settings_of_earlier_versions_are_read_in_recipes_too():
     former = {**RECIPE, "network": {"hidden": 32, "properties": 0.1, "consistency": 0.3}}
     parse_policy(dumps(json.loads(json.dumps(policy(recipe=former)))))
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_a_setting_of_a_newer_program_is_no_lie(tmp_path, name):
+    made = json.loads(json.dumps(policy(recipe=RECIPE)))
+    NEWER[name](made)
+
+    report = judge(issued(tmp_path, {**files(), "policy.json": dumps(made)}))
+
+    assert (report.checks[18].code, report.exit_code) == ("policy.version", 3)
 
 
 def test_a_policy_is_written_in_one_way(tmp_path):
@@ -451,6 +465,16 @@ def test_cores_of_before_there_were_several_architectures_are_read_too(tmp_path,
     assert judge(issued(tmp_path, content)).exit_code == 0
 
 
+def test_a_core_of_a_newer_architecture_is_no_lie(tmp_path, core):
+    found, digest = core
+    newer = found["core.json"].replace(b'ture": 2', b'ture": 3')
+    content = {**files(core="trained", coreDigest=digest), **found, "core.json": newer}
+
+    report = judge(issued(tmp_path, content))
+
+    assert (report.checks[18].code, report.exit_code) == ("policy.version", 3)
+
+
 def test_core_files_are_there_if_and_only_if_there_is_a_core(tmp_path, core):
     found, digest = core
     trained = files(core="trained", coreDigest=digest)
@@ -489,7 +513,7 @@ SMUGGLED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "a member": ("core.json", lambda c: c.replace(b'"core": {', b'"core": {\n  "a": 1,')),
     "a member beside": ("core.json", lambda c: c.replace(b"{", b'{\n "a": 1,', 1)),
     "a line": ("core.json", lambda c: c + b"\n"),
-    "an architecture": ("core.json", lambda c: c.replace(b'ture": 2', b'ture": 71')),
+    "an architecture": ("core.json", lambda c: c.replace(b'ture": 2', b'ture": "my"')),
     "the first architecture, said": ("core.json", lambda c: c.replace(b'ture": 2', b'ture": 1')),
     "another size": ("core.json", lambda c: c.replace(b'"hidden": 32', b'"hidden": 33')),
 }
