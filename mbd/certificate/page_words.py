@@ -13,9 +13,9 @@ from typing import Literal
 from mbd.certificate.claims import REGISTRY
 from mbd.certificate.deadline import LONGEST_DAYS, days_allowed, days_late
 from mbd.certificate.page_numbers import read_loss
-from mbd.certificate.rules import is_retrained
 from mbd.certificate.statement import Claim, Guarantee, Predicate, Request
 from mbd.certificate.theorems import THEOREMS
+from mbd.certificate.wording import is_retrained
 
 Standing = Literal["valid", "not-current", "invalid", "undecided", "unchecked"]
 
@@ -123,10 +123,7 @@ def long_deadline(request: Request) -> str | None:
     days = days_allowed(request)
     if days <= LONGEST_DAYS:
         return None
-    return (
-        f"LONG by the issuer's dates: it gave itself {days} days. The GDPR (article 12(3)) allows "
-        "one month, and at most three."
-    )
+    return f"LONG: the issuer gave itself {days} days; GDPR, article 12(3): three months at most."
 
 
 def what_changed(predicate: Predicate) -> str:

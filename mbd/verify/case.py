@@ -14,8 +14,8 @@ from mbd.errors import MbdError
 from mbd.ledger.entry import Entry
 from mbd.ledger.note import Checkpoint
 from mbd.ledger.tlog_proof import TlogProof
-from mbd.verify.memory import Recalled
-from mbd.verify.trust import TrustedIssuer, TrustPolicy
+from mbd.verify.last_visit import Recalled
+from mbd.verify.trusted import TrustedIssuer, TrustPolicy
 
 
 class CheckFailed(MbdError):
@@ -67,18 +67,20 @@ class Case:
     """Checkpoints that this one is proved to be part of, itself among them; by check 17."""
     to_remember: SignedHead | None = None
     """The newest one that agrees with what was remembered; set by check 17."""
+    not_held_against: str | None = None
+    """What was seen before and could not be compared with; set by check 17."""
     signers: tuple[TrustedIssuer, ...] = ()
     """Trusted issuers whose signatures hold; set by check 10."""
 
     @property
     def current(self) -> bool:
         """Whether a signer that is believed at this entry is still trusted."""
-        return not self.signers or any(one.distrusted_from is None for one in self._believed)
+        return not self.signers or None in [one.distrusted_from for one in self._believed]
 
     @property
     def ended(self) -> bool:
         """Whether the log must say that the entry comes before the end of its signers' keys."""
-        return bool(self.signers) and all(one.ended for one in self._believed)
+        return bool(self.signers) and False not in [one.ended for one in self._believed]
 
     @property
     def _believed(self) -> tuple[TrustedIssuer, ...]:
@@ -86,7 +88,7 @@ class Case:
         if self.found_proof is None:
             return self.signers
         index = self.found_proof.index
-        return tuple(one for one in self.signers if one.refusal_at(index) is None)
+        return tuple([one for one in self.signers if one.refusal_at(index) is None])
 
     @property
     def bundle(self) -> Bundle:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from mbd.errors import DataError, IntegrityError, MbdError
 from mbd.ledger.consistency import parse_consistency_proof
@@ -18,7 +17,7 @@ from mbd.ledger.tlog_proof import TlogProof
 from mbd.verify.case import Case, CheckFailed, SignedHead, Undecided
 from mbd.verify.logged import trusted_log
 from mbd.verify.mistaken import at_fault
-from mbd.verify.trust import TrustedLog
+from mbd.verify.trusted import TrustedLog
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ def consistency(case: Case) -> str:
     sizes = [head.checkpoint.size for head in (before, shown)]
     common = [head for head in history.from_there_on(before) if head in case.later_heads]
     if not common:
+        case.not_held_against = f"size {sizes[0]} seen before"
         raise Undecided(_what_is_missing(sizes, growth), code="ckpt.no_proof")
     case.to_remember = _newest(common)
     return f"size {sizes[1]} now, size {sizes[0]} before"
@@ -74,6 +74,7 @@ def _nothing_to_compare_with(
     be looked at.
     """
     if damage is not None:
+        case.not_held_against = "what was seen before, which cannot be read"
         return Undecided(damage, code="memory.damaged")
     if case.recalled is None:
         return Undecided("nothing was remembered", code="ckpt.no_memory")
@@ -133,10 +134,13 @@ def _no_proof(text: bytes, message: str) -> Undecided:
     return Undecided(f"--consistency: {words}", code="consistency_proof.malformed")
 
 
-@lru_cache(maxsize=8)  # notes of up to 1 MB
 def _open(note: bytes, log: TrustedLog) -> SignedHead:
-    """A signed checkpoint; the same ones come back for each file of a run."""
-    return SignedHead(open_checkpoint(note, log.key, log.origin), note.decode())
+    """A signed checkpoint; as text, which is what a bundle shows it as."""
+    try:
+        text = note.decode()
+    except UnicodeDecodeError as error:
+        raise DataError("not UTF-8", code="note.malformed") from error
+    return SignedHead(open_checkpoint(text, log.key, log.origin), text)
 
 
 def _history(

@@ -7,6 +7,8 @@ have) are published as tables: every case is put to the rule and what it accepts
 from __future__ import annotations
 
 import itertools
+import math
+import sys
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, get_args
@@ -14,17 +16,20 @@ from typing import Any, get_args
 from mbd.canonical.json import MAX_INTEGER, MAX_MARKS
 from mbd.canonical.numbers import to_decimal
 from mbd.certificate import (
+    basis,
     bundle,
     characters,
     claims,
+    days,
     envelope,
+    guarantee_class,
+    model_parts,
     receipt,
-    rules,
     scope,
     statement,
     theorems,
 )
-from mbd.certificate.schema import TIME, schemas
+from mbd.certificate.schema import TIME, schemas, value_schemas
 from mbd.errors import DataError
 from mbd.ledger import entry, note, tlog_proof
 from mbd.values import MAX_DELTA, GuaranteeClass
@@ -35,6 +40,13 @@ from mbd.verify.run import CHECKS
 
 SCHEMA = "urn:mbd:registry:v1"
 _DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_LIMIT = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "number", "minimum": math.ulp(0.0), "maximum": sys.float_info.max},
+    ]
+}
+"""What a trust file may accept at most."""
 _TLOG_PROOF = (
     r"(?![\s\S]*[\x00-\x09\x0b-\x1f])c2sp\.org/tlog-proof@v1\n"
     rf"index (0|[1-9][0-9]{{0,17}})((?:\n[^\s=]{{43}}=){{0,{tlog_proof.MAX_HASHES}}})\n\n"
@@ -113,23 +125,32 @@ def _rules() -> dict[str, Any]:
     """Constants of the checks; durations in seconds."""
     seconds = timedelta(seconds=1)
     return {
-        "reproduce": rules.REPRODUCE,
+        "reproduce": guarantee_class.REPRODUCE,
         "maxDelta": to_decimal(MAX_DELTA),
-        "years": list(rules.YEARS),
-        "idWithinSeconds": rules._ONE_MOMENT // seconds,
+        "years": list(days.YEARS),
+        "idWithinSeconds": days._ONE_MOMENT // seconds,
         "clockSkewSeconds": logged.CLOCK_SKEW // seconds,
         "longestDelaySeconds": logged.LONGEST_DELAY // seconds,
-        "modelFiles": [rules.POLICY_FILE, *sorted(rules._CORE_FILES)],
-        "headFiles": rules._HEAD_FILE.pattern,
+        "modelFiles": [model_parts.POLICY_FILE, *sorted(model_parts._CORE_FILES)],
+        "headFiles": model_parts._HEAD_FILE.pattern,
         "basis": {
-            "certified": rules._WHERE.pattern,
-            "exact": rules._WHERE.pattern,
-            "empirical": f"{rules._WHERE.pattern}|{rules._PROMISES.pattern}",
+            "certified": basis._WHERE.pattern,
+            "exact": basis._WHERE.pattern,
+            "empirical": f"{basis._WHERE.pattern}|{basis._PROMISES.pattern}",
         },
         "readAs": characters.readings(),
         "textRefuses": [list(points) for points in characters.REFUSED],
         "tlogProof": _TLOG_PROOF,
+        "trust": _trust_file(),
     }
+
+
+def _trust_file() -> dict[str, Any]:
+    """Tables of a trust file -> their names, each with the schema of its value."""
+    forms = {name: get_args(field.annotation) or (field.annotation,)
+             for name, field in trust._TrustForm.model_fields.items()}  # fmt: skip
+    made = {name: value_schemas(form[0]) for name, form in forms.items()}
+    return {**made, "limits": dict.fromkeys(made["limits"], _LIMIT)}
 
 
 def _theorems() -> dict[str, Any]:
@@ -186,7 +207,7 @@ def _can_be(kind: str, replaced: bool, kept: bool, retrained: bool) -> bool:
 def _guarantee(kind: str, replaced: bool, retrained: bool) -> dict[str, Any]:
     """What the numbers of each class may be, and what the case is."""
     text, none, zero = {"type": "string"}, {"type": "null"}, {"const": "0"}
-    empty, some, command = {"maxItems": 0}, {"minItems": 1}, {"const": rules.REPRODUCE}
+    empty, some, command = {"maxItems": 0}, {"minItems": 1}, {"const": guarantee_class.REPRODUCE}
     losses = ("rho", "epsilon", "delta")
     by_class: dict[str, dict[str, Any]] = {
         "certified": {

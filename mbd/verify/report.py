@@ -48,6 +48,9 @@ INPUT_AT_FAULT = {
 OTHER_FILES = ("artifact.missing", "artifact.extra", "artifact.changed")
 """Codes of a folder that holds other files than the certificate lists."""
 
+PASSED = "ok"
+"""The code of a check that passed."""
+
 NOTHING_REMEMBERED = ("ckpt.first", "ckpt.no_memory")
 """Codes of a check 17 that has nothing to compare with."""
 
@@ -68,7 +71,7 @@ class CheckResult(NamedTuple):
     name: str
     level: Level
     code: str
-    """`ok`, or a stable dotted identifier of what failed or is missing."""
+    """`PASSED`, or a stable dotted identifier of what failed or is missing."""
     result: Result
     reason: str
 
@@ -111,6 +114,8 @@ class Report:
     """The signed checkpoint to remember, should the exit code be 0."""
     unseen_root: int | None = None
     """Size of the log at issue, where nothing gave its root away to compare with."""
+    not_held_against: str | None = None
+    """What was seen of the log before, where nothing showed that this is the same log."""
     model_only: bool = False
     """Whether the model was rebuilt, and nobody could say whose data should be gone."""
 
@@ -138,7 +143,7 @@ class Report:
     @cached_property
     def verdict(self) -> Verdict:
         """invalid beats undecided beats not-current."""
-        if any(check.result == "fail" for check in self.checks):
+        if self.failed:
             return "invalid"
         if self.missing:
             return "undecided"
@@ -160,10 +165,10 @@ class Report:
         failed = self.failed
         return next((check for check in failed if check.code == ALTERED), next(iter(failed), None))
 
-    @property
+    @cached_property
     def failed(self) -> tuple[CheckResult, ...]:
         """Every check that failed, in order."""
-        return tuple(check for check in self.checks if check.result == "fail")
+        return tuple([check for check in self.checks if check.result == "fail"])
 
     @property
     def input_at_fault(self) -> str | None:
@@ -236,10 +241,18 @@ class Report:
 
     def holds(self, level: Level) -> bool:
         """Whether all of its checks passed; witnesses stand in for a first visit."""
-        own = [check for check in self.checks if check.level == level]
-        if level == "CONSISTENT" and own and own[0].code in NOTHING_REMEMBERED:
+        if level == "CONSISTENT" and self._standing.get(level) in NOTHING_REMEMBERED:
             return self.holds("WITNESSED")
-        return bool(own) and all(check.result == "pass" for check in own)
+        return self._standing.get(level) == PASSED
+
+    @cached_property
+    def _standing(self) -> dict[Level, str]:
+        """The code of the first check of each level that did not pass, or `ok`."""
+        found: dict[Level, str] = {}
+        for check in self.checks:
+            if found.setdefault(check.level, check.code) == PASSED:
+                found[check.level] = check.code
+        return found
 
 
 def settle(reports: Sequence[Report]) -> list[Report]:

@@ -36,9 +36,9 @@ from mbd.canonical.text import printable
 from mbd.errors import DataError, IntegrityError, StorageError, UsageError
 from mbd.verify import artifacts, consistency, extras, logged, signed, witnesses
 from mbd.verify.case import Case, CheckFailed, Undecided
-from mbd.verify.memory import Recalled
+from mbd.verify.last_visit import Recalled
 from mbd.verify.report import DEFAULT_LEVEL, LEVELS, CheckResult, Level, Report
-from mbd.verify.trust import TrustPolicy
+from mbd.verify.trusted import TrustPolicy
 
 Check = Callable[[Case], str]
 
@@ -112,13 +112,11 @@ def verify_bundle(
         growth=tuple(growth),
         recalled=recalled,
     )
-    results = tuple(
-        _run(number, name, level, check, case)
-        for number, (name, level, check) in enumerate(CHECKS, start=1)
-    )
+    numbered = enumerate(CHECKS, start=1)
+    results = tuple([_run(number, *check, case) for number, check in numbered])
     statement, checkpoint = case.found_statement, case.found_checkpoint
-    logged_ = all(one.result == "pass" for one in results if one.level == "LOGGED")
-    if any(one.code == "ckpt.first" for one in results):
+    logged_ = {one.result for one in results if one.level == "LOGGED"} == {"pass"}
+    if "ckpt.first" in [one.code for one in results]:
         given["CONSISTENT"] = None  # nobody can be asked for what there cannot be yet
     return Report(
         checks=results,
@@ -128,9 +126,10 @@ def verify_bundle(
         certificate_id=statement.predicate.certificate_id if statement else None,
         checkpoint=f"{checkpoint.origin}@{checkpoint.size}" if checkpoint and logged_ else None,
         guarantee=statement.predicate.guarantee if statement else None,
-        given=tuple(level for level, found in given.items() if found is not None),
+        given=tuple([level for level, found in given.items() if found is not None]),
         remember=case.to_remember.note if case.to_remember else None,
         unseen_root=case.unseen_root,
+        not_held_against=case.not_held_against,
         model_only=case.model_only,
     )
 

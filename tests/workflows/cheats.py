@@ -171,6 +171,28 @@ def noise_of(numbers: Callable[[int], np.ndarray]) -> Cheat:
     return cheat
 
 
+def noise_beside_the_records(patch: Patch, session: Session) -> None:
+    """Noise of the right size that leaves the leading half of the state's directions alone.
+
+    So predictions hardly change, and nothing is hidden.
+    """
+    honest, state_of, grams = release_module.release, release_module.surgical_update, list[Ints]()
+
+    def update(state: HeadState, scale: HeadScale, **how: float) -> Rounded:
+        grams.append(state.gram)
+        return state_of(state, scale, **how)
+
+    def released(rounded: Rounded, sigma: float, entropy: object) -> Ints:
+        noise = (honest(rounded, sigma) - rounded.weights).astype(np.float64)
+        others = np.linalg.eigh(grams[-1].astype(np.float64)).eigenvectors[:, : len(noise) // 2]
+        turned = others @ (others.T @ noise) * np.sqrt(len(noise) / others.shape[1])
+        weights: Ints = rounded.weights + np.rint(turned).astype(np.int64)
+        return weights
+
+    patch.setattr(release_module, "surgical_update", update)
+    patch.setattr(release_module, "release", released)
+
+
 def another_lambda(patch: Patch, session: Session) -> None:
     """A head that is the optimum of another objective than the policy announced."""
 
@@ -249,7 +271,7 @@ def rows_carried(patch: Patch, session: Session) -> None:
     """Kept bit for bit, each as that of somebody's test record, which learning is said to use."""
     _blind(patch)
     _keep_sums(patch)
-    _commit_to_what_fits(patch)
+    commit_to_what_fits(patch)
 
     def erase(store: Store, prepared: Sequence[PreparedStore], planned: BucketErasure) -> None:
         (plan,), kept = planned.plans, [one.read_bucket(planned.bucket) for one in prepared]
@@ -284,7 +306,7 @@ def _carried(
     return PreparedRows(ids, who, rows.v, rows.t)
 
 
-def _commit_to_what_fits(patch: Patch) -> None:
+def commit_to_what_fits(patch: Patch) -> None:
     """The data set of before is said to be what is stored now, and what the receipt lists."""
     honest = certify_module.sign_certificate
 

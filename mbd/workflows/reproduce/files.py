@@ -23,21 +23,25 @@ from mbd.data.search import RECORD_IDS, Searcher
 from mbd.data.traces import Traces
 from mbd.errors import MbdError
 from mbd.verify.case import CheckFailed, Undecided
-from mbd.verify.model_policy import MAX_POLICY_BYTES
+from mbd.verify.model_files import most_bytes
 
 FOLDERS = ("data", "models", "state")
-"""Where data of people is. Of what lies elsewhere nothing is said."""
+"""Where data of people is; what lies elsewhere is named, and not looked at."""
+
+LEDGER = "ledger.db"
+_LOG = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")
 
 DURATION_FILE = "data/training.json"
 """How long a training took: a number, and no business of anybody here."""
 
 _MAX_MANIFEST_BYTES = 1 << 25  # some hundred thousand buckets, of 24 people each
 _MAX_BUCKET_BYTES = 1 << 31
-_MAX_HEAD_BYTES = 1 << 30
-_MAX_BYTES = 1 << 33  # a core, a state
-_MAX_DURATION_BYTES = 1 << 10
+_MAX_BYTES = 1 << 33  # a state
+_MAX_DURATION_BYTES = 1 << 6
+_OWN_FOLDERS = frozenset({*FOLDERS, "data/store", "data/prepared"})
+"""Folders that may be empty: of others the name itself would be what is kept."""
 _MAX_SCANNED_BYTES = 1 << 28
-"""Of files that nothing names: those beyond are named all the same."""
+"""Of files that nothing names, the smallest first: those beyond are named as not searched."""
 _PIECE = 1 << 18
 _TORN = (
     KeyError,
@@ -55,21 +59,48 @@ _TORN = (
 
 @dataclass(frozen=True)
 class Files:
-    """Every file of the folders that hold data of people."""
+    """Every file of the folders that hold data of people, and of the ledger."""
 
     root: Path
     sizes: Mapping[str, int]
     """Bytes, by path in the workspace."""
+    empty: tuple[str, ...] = ()
+    """Folders without anything in them."""
 
     def unlisted(self, listed: Iterable[str]) -> tuple[str, ...]:
-        """Paths in `data` and `state` that nothing names; models are compared file by file."""
-        known = {DURATION_FILE, *listed}
-        return tuple(sorted(
-            path for path in self.sizes if not path.startswith("models/") and path not in known
-        ))  # fmt: skip
+        """Paths that nothing names; what lies in the folder of a model is compared elsewhere."""
+        known = {DURATION_FILE, *_LOG, *listed}
+        return tuple(
+            sorted(path for path in self.sizes if not _is_of_model(path) and path not in known)
+        )
 
-    def holding(self, receipt: Receipt, paths: Iterable[str]) -> Iterator[str]:
-        """Those of these files in which something is found that the receipt lists as erased.
+    def of_models(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Paths in the folders of these models."""
+        wanted = set(names)
+        return tuple(
+            path for path in self.sizes if _is_of_model(path) and path.split("/")[1] in wanted
+        )
+
+    def of_states(self, heads: Iterable[str]) -> tuple[str, ...]:
+        """Paths that states of these heads have."""
+        names = {f"{head}.safetensors" for head in heads}
+        return tuple(
+            path
+            for path in self.sizes
+            if path.startswith("state/") and path.count("/") == 2 and path.split("/")[2] in names
+        )
+
+    def of_log(self) -> tuple[str, ...]:
+        """The database of the ledger and what SQLite writes beside it."""
+        return tuple(path for path in _LOG if path in self.sizes)
+
+    def elsewhere(self) -> tuple[str, ...]:
+        """What else lies in the workspace, of which nothing is looked at."""
+        looked_at = {*FOLDERS, *_LOG}
+        return tuple(sorted({path.name for path in self.root.iterdir()} - looked_at))
+
+    def search(self, receipt: Receipt, paths: Iterable[str]) -> Searched:
+        """Look in these files for what the receipt lists as erased.
 
         Bytes are looked at as they lie; what a file packs is not unpacked, since it may never
         end. Record ids do not count: a file may name a record without holding what it said.
@@ -78,29 +109,45 @@ class Files:
         traces = Traces.from_json(receipt.traces.model_dump(by_alias=True))
         salts = tuple(bytes.fromhex(one.salt) for one in receipt.items)
         searcher, left = Searcher(traces, receipt.traces.vanished, salts), _MAX_SCANNED_BYTES
-        for path in paths:
+        holding, too_large = list[str](), list[str]()
+        for path in sorted(paths, key=lambda one: (self.sizes[one], one)):
+            if self.sizes[path] > left:
+                too_large.append(path)
+                continue
             left -= self.sizes[path]
-            if left < 0:
-                return
             with (self.root / path).open("rb") as stream:
                 found = searcher.search_pieces(iter(partial(stream.read, _PIECE), b""))
             if any(hit.kind != RECORD_IDS for hit in found.hits):
-                yield path
+                holding.append(path)
+        return Searched(tuple(sorted(holding)), tuple(sorted(too_large)))
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Files in which erased values were looked for."""
+
+    holding: tuple[str, ...]
+    """Those that hold some."""
+    too_large: tuple[str, ...]
+    """Those that were not read: together they would take for ever."""
 
 
 def list_files(root: Path) -> Files:
-    """Look at everything in the folders that hold data, without opening any of it.
+    """Look at everything in the folders that hold data, and at the log, without opening any of it.
 
     Raises:
         Undecided: Something is no plain file, or larger than such a file is
             (`reproduce.unreadable`).
     """
-    sizes: dict[str, int] = {}
+    sizes, empty = dict[str, int](), list[str]()
     for name in FOLDERS:
         top = root / name
         if top.is_symlink():
             raise _odd(name, "is a link: copy what it leads to")
         for parent, folders, names in os.walk(top, onerror=_refuse):
+            here = Path(parent).relative_to(root).as_posix()
+            if not folders and not names and here not in _OWN_FOLDERS:
+                empty.append(f"{here}/")
             for one in (*folders, *names):
                 path = Path(parent) / one
                 status = path.lstat()
@@ -109,12 +156,11 @@ def list_files(root: Path) -> Files:
                     raise _odd(where, "is a link: copy what it leads to")
                 if stat.S_ISDIR(status.st_mode):
                     continue
-                if not stat.S_ISREG(status.st_mode):
-                    raise _odd(where, "is no regular file")
-                if status.st_size > _most(where):
-                    raise _odd(where, f"has {status.st_size} bytes, more than such a file has")
-                sizes[where] = status.st_size
-    return Files(root, sizes)
+                sizes[where] = _size(where, status)
+    for name in _LOG:
+        with contextlib.suppress(FileNotFoundError):
+            sizes[name] = _size(name, (root / name).stat())
+    return Files(root, sizes, tuple(empty))
 
 
 @contextlib.contextmanager
@@ -132,16 +178,32 @@ def reading(what: Path) -> Iterator[None]:
         raise unreadable(what, error) from error
 
 
-def check_unlisted(paths: tuple[str, ...], *, searched: bool) -> None:
+def check_unlisted(paths: tuple[str, ...], searched: Searched | None) -> None:
     """Say that there is something of which nobody knows what it is.
+
+    Args:
+        paths: What nothing names.
+        searched: What the receipt's values were looked for in; None without a receipt.
 
     Raises:
         Undecided: With code `reproduce.unlisted`.
     """
     if paths:
         more = f", and {len(paths) - 1} more" if len(paths) > 1 else ""
-        looked = "; no value of the receipt was found there as it was" if searched else ""
-        raise kept_beside(f"no manifest names {paths[0]}{more}{looked}")
+        raise kept_beside(f"no manifest names {paths[0]}{more}{_looked(searched)}")
+
+
+def _looked(searched: Searched | None) -> str:
+    if searched is None:
+        return ""
+    if searched.too_large:
+        return f"; {searched.too_large[0]} is too large to be searched for the receipt's values"
+    return "; no value of the receipt was found there as it was"
+
+
+def _is_of_model(path: str) -> bool:
+    """Whether it lies in the folder of a model, not beside these folders."""
+    return path.startswith("models/") and path.count("/") > 1
 
 
 def _most(where: str) -> int:
@@ -151,13 +213,17 @@ def _most(where: str) -> int:
         return _MAX_MANIFEST_BYTES
     if where == DURATION_FILE:
         return _MAX_DURATION_BYTES
-    limits: dict[tuple[str, str], int] = {
-        ("data", ".parquet"): _MAX_BUCKET_BYTES,
-        ("models", ".json"): MAX_POLICY_BYTES,
-    }
-    if path.parts[0] == "models" and path.parent.name == "heads":
-        return _MAX_HEAD_BYTES
-    return limits.get((path.parts[0], path.suffix), _MAX_BYTES)
+    if path.parts[0] == "models":
+        return most_bytes(where)
+    return _MAX_BUCKET_BYTES if path.suffix == ".parquet" else _MAX_BYTES
+
+
+def _size(where: str, status: os.stat_result) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        raise _odd(where, "is no regular file")
+    if status.st_size > _most(where):
+        raise _odd(where, f"has {status.st_size} bytes, more than such a file has")
+    return status.st_size
 
 
 def _refuse(error: OSError) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.statement import Parameters, Predicate
 from mbd.deletion.check import check_deviation
-from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise, pattern_findings
+from mbd.deletion.noise_patterns import HeadNoise, head_threshold, pattern_findings
 from mbd.deletion.parameters import HeadPolicy
 from mbd.errors import ArithmeticRefused
 from mbd.head.integers import Ints
@@ -17,9 +17,10 @@ from mbd.privacy.accountant import noise_steps
 from mbd.verify.case import CheckFailed, Undecided
 from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce.data import RetainedRows
-from mbd.workflows.reproduce.doubts import Doubts, changing, more
+from mbd.workflows.reproduce.doubts import Doubts, more
 from mbd.workflows.reproduce.released import ReleasedFiles
-from mbd.workflows.snapshots import ReleasedHead
+from mbd.workflows.reproduce.service import refuse_model
+from mbd.workflows.snapshots import ReleasedHead, head_file
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class ReleasedHeads:
                 "the class is empirical: noise surgery leaves no optimum to compare with",
                 code="reproduce.empirical",
             )
+        self._check_replaced()
         noise = [
             self._check_head(name, rows.states[name])
             for name in guarantee.heads
@@ -56,13 +58,33 @@ class ReleasedHeads:
         missing = sorted(self.released.missing)
         if missing:
             why = f"{missing[0]} of the certificate's model is not here" + more(missing)
-            self.doubts.refute("reproduce.model", why, changing)
+            refuse_model(why, self.predicate, self.doubts)
 
     def _check_rows(self, rows: RetainedRows) -> None:
         for problems in (rows.problems, rows.remade.problems()):
             if problems:
                 why = problems[0] + more(problems)
                 self.doubts.refute("reproduce.rows", why, certain=self.same)
+
+    def _check_replaced(self) -> None:
+        """No head with noise drawn for this request is the file that the certificate before had.
+
+        In large data a head that was left alone may be within its noise of the new optimum.
+        """
+        if self.predicate.guarantee.guarantee_class != "certified":
+            return
+        try:
+            before = self.doubts.history.before
+        except Undecided:
+            return
+        if before is None:
+            return
+        old = {file.path: file.sha256 for file in before.deletion.model_after.files}
+        for name in self.predicate.guarantee.selected_heads:
+            path = head_file(name)
+            if old.get(path) == self.released.digests[path]:
+                why = f"head {name} was not replaced: it is that of certificate"
+                raise CheckFailed(f"{why} {before.certificate_id}", code="reproduce.head")
 
     def _check_head(self, name: str, state: HeadState) -> HeadNoise | None:
         try:
@@ -114,9 +136,9 @@ def check_released(
         deviation,
         grid=constants.grid,
         sigma=constants.sigma if released.noise_steps else None,
-        threshold=MODEL_THRESHOLD / 2 / len(guarantee.heads),
+        threshold=head_threshold(len(guarantee.heads)),
     )
-    noise = HeadNoise(name, deviation, noisy) if released.noise_steps else None
+    noise = HeadNoise.of(name, deviation, noisy, state.gram) if released.noise_steps else None
     return None if found.passed else found.detail, noise
 
 

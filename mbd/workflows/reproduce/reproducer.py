@@ -15,14 +15,14 @@ from mbd.verify.case import Case, CheckFailed, NotReached, Undecided
 from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce.commitments import Commitments, check_kept_states
 from mbd.workflows.reproduce.data import Progress, RetainedData, RetainedRecords, RetainedRows
-from mbd.workflows.reproduce.doubts import Doubts, busy, changing
+from mbd.workflows.reproduce.doubts import Doubts, busy
 from mbd.workflows.reproduce.files import check_unlisted, list_files, reading
 from mbd.workflows.reproduce.forget_set import ForgetSet
 from mbd.workflows.reproduce.forgotten import Forgotten
 from mbd.workflows.reproduce.heads import ReleasedHeads
 from mbd.workflows.reproduce.openings import Offered, Openings
 from mbd.workflows.reproduce.released import ReleasedFiles, find_released
-from mbd.workflows.reproduce.service import check_announced, check_service
+from mbd.workflows.reproduce.service import check_announced, check_service, refuse_model
 from mbd.workflows.reproduce.words import describe
 
 Shown = Callable[[str], AbstractContextManager[Progress]]
@@ -47,7 +47,8 @@ def make_reproducer(
     Args:
         folder: The workspace.
         receipt: The person's receipt as received; it opens everything.
-        escrow: The auditor's salts as received; used where the receipt does not fit.
+        escrow: The auditor's salts as received; used where the receipt does not fit, or to hold
+            the data set of before against what the certificate before this one left.
         progress: Entered with a title while something is rebuilt; gives a function that is called
             with buckets done and buckets in all.
 
@@ -101,27 +102,33 @@ class _Reproduction:
         commitments = Commitments(self.openings, doubts)
         receipt = self.openings.receipt
         forget = None if receipt is None else ForgetSet(receipt)
-        forgotten = None if forget is None else Forgotten(forget, doubts)
+        beside = self.openings.beside
+        forgotten = None if forget is None else Forgotten(forget, doubts, beside)
         with reading(self.folder):
             files = list_files(self.folder)
         found = self._read(forget)
         policy, rows = found.policy, found.rows
         same = commitments.same_state(rows)
+        searched = None
         if forgotten is not None:
             forgotten.check_gone(same=same)
-            forgotten.check_beside(files, found.data)
+            searched = forgotten.check_beside(
+                files, found.data, found.released.others, () if rows is None else rows.states
+            )
         if policy is None or rows is None:
-            doubts.refute("reproduce.model", "no model here is the certificate's", changing)
+            refuse_model("no model here is the certificate's", predicate, doubts)
         unasked = check_announced(predicate, doubts)
         ReleasedHeads(predicate, policy, found.released, doubts, same).check(rows)
         commitments.check(found.records, same=same)
         compared = None if forgotten is None else forgotten.check_before(found.records)
         states = check_kept_states(rows, files, doubts)
         unlisted = files.unlisted((*found.data.listed(policy), *states))
-        check_unlisted(unlisted, searched=forget is not None)
+        check_unlisted((*unlisted, *files.empty), searched)
+        elsewhere = files.elsewhere()
         if forgotten is not None:
             forgotten.check_copies()
-        words = describe(predicate, found.released, compared)
+            elsewhere += forgotten.check_log(files)
+        words = describe(predicate, found.released, compared, elsewhere)
         return f"{words}; {check_service(predicate, found.released, doubts, unasked)}"
 
     def _read(self, forget: ForgetSet | None) -> _Retained:
