@@ -18,9 +18,6 @@ from torch.nn import functional
 from mbd.model.core import CoreConfig
 from mbd.training.terms import term
 
-_MIN_ROWS = 8
-"""A correlation over fewer records than this says nothing."""
-
 
 @term("task")
 def task_loss(
@@ -64,34 +61,6 @@ def prototype_loss(
     return _masked_mean(distances.diagonal(dim1=1, dim2=2), available)
 
 
-@term("naming")
-def naming_loss(
-    distances: Float[Tensor, "batch modality prototype"],
-    available: Bool[Tensor, "batch modality"],
-) -> Float[Tensor, ""]:
-    """A property names its modality: cross entropy of `softmax_k(-|p_m - c_k|^2 / h_p)`."""
-    log_probability = torch.log_softmax(-distances, dim=-1)
-    return _masked_mean(-log_probability.diagonal(dim1=1, dim2=2), available)
-
-
-@term("decorrelation")
-def decorrelation_loss(
-    samples: Float[Tensor, "batch modality hidden"],
-    properties: Float[Tensor, "batch modality property"],
-    available: Bool[Tensor, "batch modality"],
-) -> Float[Tensor, ""]:
-    """Mean squared correlation between entries of s_m and of p_m over the batch.
-
-    `mean_m mean_jk corr(s_mj, p_mk)^2` over modalities that at least 8 records have.
-    """
-    losses = [
-        _squared_correlation(samples[here, m], properties[here, m])
-        for m, here in enumerate(available.unbind(dim=1))
-        if int(here.sum()) >= _MIN_ROWS
-    ]
-    return torch.stack(losses).mean() if losses else samples.new_zeros(())
-
-
 @term("consistency")
 def consistency_loss(
     partial: Float[Tensor, "batch outputs"],
@@ -101,26 +70,19 @@ def consistency_loss(
 ) -> Float[Tensor, ""]:
     """What is said from reconstructed inputs stays close to what all inputs say.
 
-    `KL(stop softmax(complete) | softmax(partial))` for classes, the squared difference of
-    scores for regression; mean over records that lost a modality.
+    `KL(softmax(complete) | softmax(partial))` for classes, the squared difference of
+    scores for regression; mean over records that lost a modality. Both sides learn: with the
+    complete side held fast the partial one only becomes as sure of itself, and of people
+    who were not learned from the two then said more different things, not less.
     """
-    target = complete.detach()
     if config.kind == "classification":
-        log_partial, log_target = torch.log_softmax(partial, 1), torch.log_softmax(target, 1)
-        error = (log_target.exp() * (log_target - log_partial)).sum(dim=1)
+        log_partial, log_complete = torch.log_softmax(partial, 1), torch.log_softmax(complete, 1)
+        error = (log_complete.exp() * (log_complete - log_partial)).sum(dim=1)
     else:
-        error = (partial - target).square().mean(dim=1)
+        error = (partial - complete).square().mean(dim=1)
     return _masked_mean(error, changed)
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Float[Tensor, ""]:
     """Mean where `mask`; zero where it is empty."""
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
-
-
-def _squared_correlation(
-    a: Float[Tensor, "batch left"], b: Float[Tensor, "batch right"]
-) -> Float[Tensor, ""]:
-    unit_a = functional.normalize(a - a.mean(dim=0), dim=0)
-    unit_b = functional.normalize(b - b.mean(dim=0), dim=0)
-    return (unit_a.T @ unit_b).square().mean()

@@ -36,9 +36,11 @@ NetworkSetting = Literal[
     "weight_decay",
     "keep",
     "reconstruction",
-    "properties",
+    "prototype",
     "consistency",
 ]
+FormerSetting = Literal["properties"]
+"""Of policies that an earlier version wrote: one weight for three terms, of which one is left."""
 HeadSetting = Literal["width", "frequency_std", "planned_rows", "noise", "strong_convexity"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -166,7 +168,7 @@ class PolicyRecipe(_Part):
     core: str
     seed: int
     device: str
-    network: dict[NetworkSetting, Finite | Literal["float32", "bf16"]]
+    network: dict[NetworkSetting | FormerSetting, Finite | Literal["float32", "bf16"]]
     heads: dict[HeadSetting, Finite | Literal["auto"]]
     epsilon: Positive
     delta: Positive
