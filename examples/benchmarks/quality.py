@@ -65,6 +65,8 @@ class Setting:
     schema: DatasetSchema
     seed: int
     width: int
+    people: frozenset[str] | None = None
+    """Revocable people whose test rows count; None: all of them."""
 
     @property
     def train(self) -> Records:
@@ -76,7 +78,7 @@ class Setting:
 
     @property
     def test(self) -> Records:
-        return self.records.where(split="test", cohort="revocable")
+        return self.records.where(split="test", cohort="revocable", subjects=self.people)
 
     def score(self, predict: Predict, test: Records | None = None) -> Scores:
         """The leading metric on every availability."""
@@ -132,7 +134,7 @@ def deep(setting: Setting) -> Scores:
         train, setting.valid, setting.schema, scaler, CoreSettings(), seed=setting.seed
     )
     family = list(nonempty_subsets(setting.schema.names))
-    return setting.score(_alone(Extractor(scaler, family, trained.core, (0.0,) * task.outputs)))
+    return setting.score(alone(Extractor(scaler, family, trained.core, (0.0,) * task.outputs)))
 
 
 def design(setting: Setting, core: str) -> Design:
@@ -193,8 +195,8 @@ def revoke_a_tenth(
         raise SystemExit("the state after the revocations is not the state from scratch")
     test = setting.test.without(gone)
     return (
-        setting.score(_with_heads(made, released(made, after)), test),
-        setting.score(_with_heads(made, released(made, scratch)), test),
+        setting.score(with_heads(made, released(made, after)), test),
+        setting.score(with_heads(made, released(made, scratch)), test),
     )
 
 
@@ -206,11 +208,11 @@ def measure(setting: Setting) -> Iterator[tuple[str, Scores]]:
     trained, plain = design(setting, "trained"), design(setting, "none")
     chosen = design(setting, "auto").policy.core
     print(f"seed {setting.seed}: --core auto chooses {chosen}", file=sys.stderr, flush=True)
-    yield "core alone", setting.score(_alone(trained.extractor))
+    yield "core alone", setting.score(alone(trained.extractor))
     state = state_of(trained, setting.records)
-    yield "core + heads", setting.score(_with_heads(trained, released(trained, state)))
+    yield "core + heads", setting.score(with_heads(trained, released(trained, state)))
     state = state_of(plain, setting.records)
-    yield "core none + heads", setting.score(_with_heads(plain, released(plain, state)))
+    yield "core none + heads", setting.score(with_heads(plain, released(plain, state)))
     after, scratch = revoke_a_tenth(setting, plain, state)
     yield "  a tenth revoked", after
     yield "  a tenth never there", scratch
@@ -227,7 +229,7 @@ def _joined(records: Records) -> Floats:
     ).astype(np.float64)
 
 
-def _alone(extractor: Extractor) -> Predict:
+def alone(extractor: Extractor) -> Predict:
     def predict(chosen: Records, p: Availability) -> Floats:
         rows = (extractor.row(present(chosen, i)) for i in range(len(chosen)))
         return np.stack([row.prediction for row in rows])
@@ -235,7 +237,7 @@ def _alone(extractor: Extractor) -> Predict:
     return predict
 
 
-def _with_heads(made: Design, weights: Weights) -> Predict:
+def with_heads(made: Design, weights: Weights) -> Predict:
     def predict(chosen: Records, p: Availability) -> Floats:
         head = made.policy.heads[availability_name(p)]
         rows = [made.extractor.row(present(chosen, i)) for i in range(len(chosen))]
