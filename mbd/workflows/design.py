@@ -22,9 +22,9 @@ import torch
 from mbd.data.cohorts import CohortRule, CohortRules
 from mbd.data.records import Records
 from mbd.data.schema import DatasetSchema
-from mbd.deletion.parameters import plan_head
+from mbd.deletion.parameters import HeadPolicy, plan_head
 from mbd.deletion.plan import BlockProvenance
-from mbd.errors import RefusedError, UsageError
+from mbd.errors import ArithmeticRefused, RefusedError, UsageError
 from mbd.head.accelerator import as_device, resolve
 from mbd.head.feature_map import (
     FeatureMap,
@@ -319,8 +319,24 @@ def _choice(
         _integer_rows(basis, design, rows, records),
         feature_bits=bits,
         target_bits=TARGET_BITS,
-        candidates=CANDIDATES if isinstance(fixed, str) else (fixed,),
+        candidates=_servable(basis, name, design, bits) if isinstance(fixed, str) else (fixed,),
     )
+
+
+def _servable(basis: Basis, name: str, design: FeatureMap, bits: int) -> tuple[float, ...]:
+    """Candidates of lambda that a release can serve; wide inputs have long rows and need more.
+
+    If none can be served, the largest stays: planning the head then says what to change.
+    """
+
+    def serves(candidate: float) -> bool:
+        try:
+            _plan(basis, name, design, bits, candidate)
+        except ArithmeticRefused:
+            return False
+        return True
+
+    return tuple(filter(serves, CANDIDATES)) or CANDIDATES[-1:]
 
 
 def _integer_rows(basis: Basis, design: FeatureMap, rows: FloatRows, records: Records) -> Rows:
@@ -334,29 +350,38 @@ def _heads(
 ) -> dict[str, HeadDesign]:
     """The constants of every head; the tolerance must be reachable with room."""
     heads = {}
-    subsets = list(nonempty_subsets(basis.schema.names))
-    for p in subsets:
+    for p in nonempty_subsets(basis.schema.names):
         name = availability_name(p)
         design, bits = _feature_map(basis, extractor, name)
-        constants = plan_head(
-            head=name,
-            dimension=design.width,
-            outputs=basis.schema.task.outputs,
-            norm_squared=design.norm_squared,
-            scale=HeadScale(
-                feature_bits=bits,
-                target_bits=TARGET_BITS,
-                strong_convexity=choices[name].strong_convexity,
-            ),
-            noise=basis.recipe.heads.noise,
-            range_width=basis.schema.task.range_width,
-            planned_rows=basis.recipe.heads.planned_rows,
-            selected=len(subsets),
-            epsilon=basis.recipe.epsilon,
-            delta=basis.recipe.delta,
-        )
+        constants = _plan(basis, name, design, bits, choices[name].strong_convexity)
         heads[name] = HeadDesign(feature_map=design, constants=constants)
     return heads
+
+
+def _plan(
+    basis: Basis, name: str, design: FeatureMap, bits: int, strong_convexity: float
+) -> HeadPolicy:
+    """The constants of one head.
+
+    Raises:
+        ArithmeticRefused: Its tolerance is out of reach.
+    """
+    recipe, task = basis.recipe, basis.schema.task
+    return plan_head(
+        head=name,
+        dimension=design.width,
+        outputs=task.outputs,
+        norm_squared=design.norm_squared,
+        scale=HeadScale(
+            feature_bits=bits, target_bits=TARGET_BITS, strong_convexity=strong_convexity
+        ),
+        noise=recipe.heads.noise,
+        range_width=task.range_width,
+        planned_rows=recipe.heads.planned_rows,
+        selected=2 ** len(basis.schema.names) - 1,
+        epsilon=recipe.epsilon,
+        delta=recipe.delta,
+    )
 
 
 def _feature_map(basis: Basis, extractor: Extractor, name: str) -> tuple[FeatureMap, int]:
