@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +85,13 @@ class Setting:
         baseline = constant_prediction(self.train.labels, self.schema.task)
         rows = evaluate(predict, test or self.test, self.schema, baseline)
         return {row.available: row.metrics[LEADING[self.schema.task.kind]] for row in rows}
+
+
+def want(data: Path, names: Iterable[str]) -> None:
+    """Stop where a data set's files are not there."""
+    missing = [data / file for name in names for file in SETS[name] if not (data / file).is_file()]
+    if missing:
+        raise SystemExit(f"{missing[0]} is not here: name the folder with --data DIR")
 
 
 def load(data: Path, name: str, seed: int, width: int) -> Setting:
@@ -283,10 +290,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--quick", action="store_true", help="one seed, half the width")
     arguments = parser.parse_args()
-    wanted = [arguments.data / file for files in SETS.values() for file in files]
-    missing = [path for path in wanted if not path.is_file()]
-    if missing:
-        raise SystemExit(f"{missing[0]} is not here: name the folder with --data DIR")
+    want(arguments.data, SETS)
     seeds, width = (range(1), WIDTH // 2) if arguments.quick else (range(3), WIDTH)
     for name in SETS:
         report(name, [load(arguments.data, name, seed, width) for seed in seeds])

@@ -13,6 +13,7 @@ from mbd.errors import UsageError
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ULID = re.compile(rf"[0-7][{_ALPHABET}]{{25}}", re.ASCII)
+_AS_PYTHON = str.maketrans(_ALPHABET, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,9 +45,7 @@ def ulid_time(text: str) -> datetime:
     """
     if not is_ulid(text):
         raise UsageError(f"{text[:40]!r} is not a ULID")
-    number = 0
-    for character in text[:10]:
-        number = number << 5 | _ALPHABET.index(character)
+    number = int(text[:10].translate(_AS_PYTHON), 32)
     try:
         return _EPOCH + timedelta(milliseconds=number)
     except OverflowError as error:

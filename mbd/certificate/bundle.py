@@ -7,13 +7,12 @@ verifier joins them. No key inside a bundle is ever trusted, so there is none.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mbd.canonical.json import dumps, loads_strict, quoted
+from mbd.canonical.json import dumps, dumps_in_order, loads_and_compare, loads_strict
 from mbd.certificate.envelope import Envelope, parse_envelope
 from mbd.certificate.fields import Closed, validate
 from mbd.certificate.statement import Statement, parse_statement
@@ -24,7 +23,6 @@ MAX_BUNDLE_BYTES = 2_500_000
 """A statement and a proof of 1 MB each, the first in base64: no bundle is longer."""
 _MAX_MARKS = 20_000
 """See `canonical.json`; a bundle has a few hundred, most of its bytes are in two strings."""
-_NO_PAYLOAD = '{"payload":""'
 
 
 class _BundleForm(Closed):
@@ -67,46 +65,11 @@ def parse_bundle(data: bytes) -> Bundle:
             (`bundle.schema`, `envelope.schema`, `base64`), or another spelling of the same
             content (`bundle.canonical`).
     """
-    quick = _parse_quickly(data)
-    if quick is not None:
-        return quick
-    value = loads_strict(data, max_bytes=MAX_BUNDLE_BYTES, max_depth=8, max_marks=_MAX_MARKS)
-    bundle = _bundle(value)
-    if bundle.to_bytes() != data:
-        raise DataError("not the canonical bytes of this bundle", code="bundle.canonical")
-    return bundle
-
-
-def _bundle(value: Any) -> Bundle:
-    form = validate(_BundleForm, value, code="bundle.schema")
-    return Bundle(parse_envelope(form.envelope), dumps(form.entry), form.tlog_proof)
-
-
-def _parse_quickly(data: bytes) -> Bundle | None:
-    """The bundle in these bytes, if it is spelled like this; None leaves it to the strict way.
-
-    A text that is written back as it was has one reading.
-    """
-    if len(data) > _MAX_MARKS:  # so few bytes hold no more marks
-        return None
-    try:
-        value = json.loads(data.decode("utf-8"))
-        bundle = _bundle(value)
-        flat = all(map(_is_flat, value["entry"].values()))
-        return bundle if flat and _spelled(value, bundle) == data else None
-    except (ValueError, RecursionError, DataError):
-        return None
-
-
-def _spelled(value: dict[str, Any], bundle: Bundle) -> bytes:
-    """`Bundle.to_bytes` around the payload: most of the bytes, in base64, so without escapes."""
-    envelope = dumps({**value["envelope"], "payload": ""}).decode().removeprefix(_NO_PAYLOAD)
-    text = (
-        f'{{"entry":{bundle.entry.decode()},"envelope":{{"payload":"{value["envelope"]["payload"]}"'
-        f'{envelope},"mediaType":"{MEDIA_TYPE}","tlogProof":{quoted(bundle.tlog_proof)}}}'
+    value, canonical = loads_and_compare(
+        data, max_bytes=MAX_BUNDLE_BYTES, max_depth=8, max_marks=_MAX_MARKS
     )
-    return text.encode("utf-8")
-
-
-def _is_flat(value: Any) -> bool:
-    return type(value) is str or (type(value) is list and all(type(one) is str for one in value))
+    form = validate(_BundleForm, value, code="bundle.schema")
+    envelope = parse_envelope(form.envelope)
+    if not canonical:  # `to_bytes` would write `value` again
+        raise DataError("not the canonical bytes of this bundle", code="bundle.canonical")
+    return Bundle(envelope, dumps_in_order(form.entry), form.tlog_proof)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from mbd.canonical.numbers import from_decimal
+from mbd.canonical.times import utc
 from mbd.canonical.ulid import is_ulid
 from mbd.certificate.characters import is_shown
 from mbd.errors import DataError
@@ -26,7 +28,11 @@ _RELATIVE = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*+", re.ASCII)
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
+_often = lru_cache(maxsize=256)
+"""Decorates a check of texts that most certificates of an issuer repeat."""
 
+
+@_often
 def _day(text: str) -> str:
     if date.fromisoformat(text).isoformat() != text:
         raise ValueError("want YYYY-MM-DD")
@@ -54,6 +60,7 @@ def _number(text: str) -> str:
     return text
 
 
+@_often
 def _text(text: str) -> str:
     """Refuse what a terminal would act on or hide: control characters, changes of direction."""
     if not is_shown(text):
@@ -78,6 +85,7 @@ def _modality(name: str) -> str:
         raise ValueError(error.message) from error
 
 
+@_often
 def _relative(path: str) -> str:
     if not _RELATIVE.fullmatch(path):
         raise ValueError("want a plain relative path")
@@ -139,7 +147,4 @@ def format_time(moment: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """Inverse of `format_time`; ValueError for another form."""
-    moment = datetime.fromisoformat(text)
-    if len(text) != 20 or moment.isoformat() != text[:19] + "+00:00" or text[19] != "Z":
-        raise ValueError("want YYYY-MM-DDThh:mm:ssZ")
-    return moment
+    return utc(text)

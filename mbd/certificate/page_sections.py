@@ -11,6 +11,7 @@ from mbd.certificate.page_words import (
     WHOSE_WORD,
     channels,
     long_date,
+    long_deadline,
     meaning,
     plain_claim,
     punctuality,
@@ -32,6 +33,8 @@ _CAUTIONS: dict[Trust, str] = {
     ),
     "none": "",
 }
+_OWN_WORDS = "the issuer's own words, unchecked"
+"""Before the one sentence that an issuer is free to write: nothing in it can come first."""
 _PAPER = "Paper can say anything: check the file, not this page."
 
 
@@ -74,6 +77,9 @@ def _cautions(predicate: Predicate, finding: Finding) -> Iterator[str]:
     in_time, sentence = punctuality(predicate.request)
     if not in_time:
         yield sentence
+    long = long_deadline(predicate.request)
+    if long is not None:
+        yield long
     if _CAUTIONS[finding.trust]:
         yield _CAUTIONS[finding.trust]
 
@@ -88,7 +94,7 @@ def _removed(predicate: Predicate, receipt: Receipt | None) -> Section:
         Fact("Removed", channels(predicate.deletion.modalities), strong=True),
         Fact("Of", f"the person with the id {receipt.subject}" if receipt else whose),
         Fact("By", predicate.issuer),
-        Fact("Because", predicate.request.basis),
+        Fact("Because", f"{_OWN_WORDS}: {predicate.request.basis}"),
     ]
     if predicate.supersedes is not None:
         facts.append(Fact("Replaces", predicate.supersedes))
@@ -108,7 +114,10 @@ def _in_time(predicate: Predicate, finding: Finding) -> Section:
     }
     facts = [Fact(name, long_date(date.fromisoformat(day))) for name, day in days.items()]
     _, sentence = punctuality(request)
-    facts.append(Fact("Result", sentence, strong=finding.standing == "valid"))
+    long = long_deadline(request)
+    if long is not None:
+        sentence += f" {long}"
+    facts.append(Fact("Result", sentence, strong=finding.standing == "valid" and long is None))
     return Section(id="in-time", title="Was it in time?", facts=tuple(facts))
 
 

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Literal
 
 from mbd.certificate.claims import REGISTRY
+from mbd.certificate.deadline import LONGEST_DAYS, days_allowed, days_late
 from mbd.certificate.page_numbers import read_loss
 from mbd.certificate.rules import is_retrained
 from mbd.certificate.statement import Claim, Guarantee, Predicate, Request
@@ -109,13 +110,23 @@ def long_date(day: date) -> str:
 
 def punctuality(request: Request) -> tuple[bool, str]:
     """Whether it was completed in time, and the sentence for it."""
-    due, completed = date.fromisoformat(request.due_by), date.fromisoformat(request.completed_on)
-    days = (due - completed).days
+    days = -days_late(request)
     if days < 0:
         return False, f"LATE by the issuer's dates: completed {_days(-days)} after it was due."
     if days == 0:
         return True, "IN TIME by the issuer's dates: completed on the last day."
     return True, f"IN TIME by the issuer's dates: completed {_days(days)} before it was due."
+
+
+def long_deadline(request: Request) -> str | None:
+    """The sentence for a last day so late that no request could ever be; None for a usual one."""
+    days = days_allowed(request)
+    if days <= LONGEST_DAYS:
+        return None
+    return (
+        f"LONG by the issuer's dates: it gave itself {days} days. The GDPR (article 12(3)) allows "
+        "one month, and at most three."
+    )
 
 
 def what_changed(predicate: Predicate) -> str:

@@ -97,8 +97,7 @@ def check_model(statement: Statement) -> None:
 
 def check_class(predicate: Predicate) -> None:
     """What may be stated under the class of the guarantee."""
-    rules = {"certified": _certified, "exact": _exact, "empirical": _empirical}
-    rules[predicate.guarantee.guarantee_class](predicate)
+    _RULES[predicate.guarantee.guarantee_class](predicate)
     expected = None if predicate.guarantee.theorem is None else REPRODUCE
     if predicate.guarantee.reproduce != expected:
         raise DataError(f"reproduce: want {expected or 'null'}", code="class.reproduce")
@@ -299,6 +298,9 @@ def _empirical(predicate: Predicate) -> None:
         raise DataError(
             f"empirical may not say {predicate.request.basis[:60]!r}", code="class.empirical"
         )
+
+
+_RULES = {"certified": _certified, "exact": _exact, "empirical": _empirical}
 
 
 def _stated(guarantee: Guarantee) -> tuple[float, float, float]:

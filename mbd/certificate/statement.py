@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mbd.canonical.digest import files_root
-from mbd.canonical.json import MAX_MARKS, check_depth, dumps, loads_strict
+from mbd.canonical.json import MAX_MARKS, dumps, loads_strict, loads_written_back
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.fields import (
     Ascending,
@@ -228,14 +228,27 @@ def parse_statement(payload: bytes) -> Statement:
         DataError: Not strict JSON (`json.*`), another format (`statement.type`), a newer
             version of ours (`statement.version`), or a field at fault (`statement.schema`).
     """
-    value = loads_strict(
-        payload, max_bytes=MAX_STATEMENT_BYTES, max_depth=None, max_marks=MAX_MARKS
+    quick = _parse_quickly(payload)
+    if quick is not None:
+        return quick
+    return _statement(
+        loads_strict(
+            payload, max_bytes=MAX_STATEMENT_BYTES, max_depth=_MAX_DEPTH, max_marks=MAX_MARKS
+        )
     )
+
+
+def _parse_quickly(payload: bytes) -> Statement | None:
+    """The statement in bytes that are written back as they were; None leaves it to the strict way.
+
+    The schema takes no number but integers in its own range, and no -0 is written back.
+    """
     try:
-        return _statement(value)
-    except DataError:
-        check_depth(payload, _MAX_DEPTH)  # what the schema takes is less deep
-        raise
+        return _statement(
+            loads_written_back(payload, max_bytes=MAX_STATEMENT_BYTES, max_marks=MAX_MARKS)
+        )
+    except (ValueError, DataError):
+        return None
 
 
 def _statement(value: Any) -> Statement:

@@ -141,11 +141,29 @@ def _invoke(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not _stands_somewhere():
+            return fail(command, _NOWHERE, as_json)
         if error.errno not in _REFUSED_BY_DISK:
             return _defect(command, error, as_json)
         raise
     except Exception as error:  # noqa: BLE001  the last net: anything here is a defect of ours
         return _defect(command, error, as_json)
+
+
+def _stands_somewhere() -> bool:
+    """Whether the folder that this process was started in still exists."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+_NOWHERE = UsageError(
+    "the folder that this command was started in is gone, or was replaced",
+    code="usage.folder",
+    hint="go to a folder that exists: `cd` to it anew",
+)
 
 
 def _defect(command: str, error: Exception, as_json: bool) -> int:

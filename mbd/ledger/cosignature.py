@@ -10,11 +10,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from mbd.canonical.digest import b64encode
 from mbd.errors import IntegrityError
-from mbd.ledger.note import Note, NoteSigner, VerifierKey, parse_verifier_key
+from mbd.ledger.note import Note, NoteSigner, VerifierKey, loaded, parse_verifier_key
 
 COSIGNATURE = 0x04
 """Signature type identifier of a timestamped Ed25519 cosignature; "Format"."""
@@ -64,8 +63,7 @@ def _checked(text: str, content: bytes, key: VerifierKey) -> int:
     """Seconds since 1970 at which a signature was made that holds."""
     seconds = int.from_bytes(content[:_TIME_BYTES], "big")
     try:
-        public = Ed25519PublicKey.from_public_bytes(key.public_key)
-        public.verify(content[_TIME_BYTES:], _message(seconds, text))
+        loaded(key.public_key).verify(content[_TIME_BYTES:], _message(seconds, text))
     except (InvalidSignature, ValueError) as error:
         raise IntegrityError(
             f"the signature of witness {key.name} does not match the checkpoint",

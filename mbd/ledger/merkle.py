@@ -136,6 +136,8 @@ def earlier_root(index: int, size: int, proof: Sequence[bytes], old_size: int) -
     """
     if old_size == 0:
         return empty_root()
+    if index ^ old_size >= old_size & -old_size:  # not the largest of the subtrees before it
+        return None
     lefts: list[bytes] = []
     position, last = index, size - 1
     for sibling in proof:
@@ -143,15 +145,10 @@ def earlier_root(index: int, size: int, proof: Sequence[bytes], old_size: int) -
             lefts.append(sibling)
             position, last = _skip_right_edge(position, last)
         position, last = position >> 1, last >> 1
-    largest_first = [1 << bit for bit in reversed(range(index.bit_length())) if index >> bit & 1]
-    for count in range(1, len(largest_first) + 1):
-        if sum(largest_first[:count]) == old_size:
-            peaks = lefts[len(lefts) - count :]
-            digest = peaks[0]
-            for left in peaks[1:]:
-                digest = node_hash(left, digest)
-            return digest
-    return None
+    digest, *larger = lefts[-old_size.bit_count() :]
+    for left in larger:
+        digest = node_hash(left, digest)
+    return digest
 
 
 def verify_consistency(
@@ -221,7 +218,7 @@ def _check_trivial(old_size: int, old_root: bytes, new_root: bytes, proof: Seque
 
 
 def _check_hashes(what: str, hashes: Sequence[bytes]) -> None:
-    if any(len(digest) != HASH_BYTES for digest in hashes):
+    if set(map(len, hashes)) != {HASH_BYTES}:
         raise _refused(what, f"every hash has {HASH_BYTES} bytes")
 
 

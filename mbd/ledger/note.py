@@ -142,18 +142,14 @@ def sign_note(text: str, signer: NoteSigner) -> str:
     return f"{text}\n{_DASH}{key.name} {signature}\n"
 
 
+@lru_cache(maxsize=4)  # the checkpoint of one bundle is asked for its root, then for its signers
 def parse_note(data: bytes | str) -> Note:
     """Split a note into text and signature lines; the last blank line separates them ("Format").
 
     Raises:
         DataError: It is not a note.
     """
-    return _split(_decode(data))
-
-
-@lru_cache(maxsize=4)  # the checkpoint of one bundle is asked for its root, then for its signers
-def _split(content: str) -> Note:
-    text, separator, below = content.rpartition("\n\n")
+    text, separator, below = _decode(data).rpartition("\n\n")
     if not separator or not below.endswith("\n"):
         raise _malformed("a note ends with a blank line and signature lines")
     lines = below[:-1].split("\n")
@@ -193,6 +189,7 @@ def sign_checkpoint(checkpoint: Checkpoint, signer: NoteSigner) -> str:
     return sign_note(checkpoint.text, signer)
 
 
+@lru_cache(maxsize=4)  # as for notes
 def parse_checkpoint(text: str) -> Checkpoint:
     """Read the text of a checkpoint's note: origin, size, root (tlog-checkpoint, "Note text").
 
@@ -230,11 +227,17 @@ def open_checkpoint(data: bytes | str, key: VerifierKey, origin: str) -> Checkpo
 
 def _check_signature(key: VerifierKey, signature: bytes, text: str) -> None:
     try:
-        Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature, text.encode())
+        loaded(key.public_key).verify(signature, text.encode())
     except (InvalidSignature, ValueError) as error:
         raise IntegrityError(
             f"the signature of {key.name} does not match the note", code="note.signature"
         ) from error
+
+
+@lru_cache(maxsize=64)
+def loaded(public_key: bytes) -> Ed25519PublicKey:
+    """The key of the library; a verifier asks the same few keys again and again."""
+    return Ed25519PublicKey.from_public_bytes(public_key)
 
 
 def _parse_signature(line: str) -> SignatureLine:
@@ -253,7 +256,7 @@ def _decode(data: bytes | str) -> str:
     """UTF-8 without control characters but for newlines ("Format")."""
     try:
         content = data.encode() if isinstance(data, str) else data
-        text = content.decode()
+        text = data if isinstance(data, str) else data.decode()
     except UnicodeError as error:
         raise _malformed("not UTF-8") from error
     if len(content) > MAX_NOTE_BYTES:
@@ -270,7 +273,7 @@ def _check_text(text: str) -> None:
 
 def _check_name(name: str) -> None:
     """Not empty, no Unicode space, no plus ("Format")."""
-    if not name or "+" in name or any(letter.isspace() for letter in name):
+    if "+" in name or name.split() != [name]:
         raise _malformed(f"key name {name!r}: want no space, no plus, not empty")
 
 

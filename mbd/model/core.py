@@ -109,7 +109,11 @@ class CoreOutput(NamedTuple):
     """Observed where available, reconstructed elsewhere."""
     reconstructed: Float[Tensor, "batch modality hidden"]
     """The generator's version of every modality, from the other available ones."""
+    guesses: Float[Tensor, "batch modality hidden"]
+    """The same before it is drawn towards the mean: what the generator is taught by."""
     activations: Float[Tensor, "batch activations"]
+    reliability: Float[Tensor, "batch modality"]
+    """How much fusion counted each modality; mean one."""
 
 
 class Core(nn.Module):
@@ -119,12 +123,19 @@ class Core(nn.Module):
         super().__init__()
         self.config = config
         count, h, hp = len(config.widths), config.hidden, config.property_width
-        self.encoders = nn.ModuleDict(
-            {name: Encoder(width, h, hp, config.dropout) for name, width in config.widths}
+        # A list: in a dictionary of modules a modality could not be called "type" or "keys".
+        self.encoders = nn.ModuleList(
+            Encoder(width, h, hp, config.dropout) for _, width in config.widths
         )
         self.prototypes = Prototypes(count, hp)
-        self.generator = Generator(count, h, hp)
+        self.generator = Generator(count, h, hp, config.dropout)
         self.fusion = Fusion(count, h, config.activations, config.outputs, config.dropout)
+
+    def encoder(self, modality: str) -> Encoder:
+        """The encoder of a modality."""
+        found = self.encoders[self.config.modalities.index(modality)]
+        assert isinstance(found, Encoder)
+        return found
 
     def encode(
         self,
@@ -146,7 +157,7 @@ class Core(nn.Module):
             # An absent record keeps one step, of zeros, so that the softmax is defined.
             real = (steps < lengths[name][:, None]) & here | (steps == 0) & ~here
             seen = torch.where(here.unsqueeze(-1), x[name], 0.0)
-            encodings.append(self.encoders[name](seen, real))
+            encodings.append(self.encoder(name)(seen, real))
         return Encoded(
             torch.stack([one.sample for one in encodings], dim=1),
             torch.stack([one.property for one in encodings], dim=1),
@@ -158,10 +169,35 @@ class Core(nn.Module):
         available: Bool[Tensor, "batch modality"],
     ) -> CoreOutput:
         """Reconstruct what is absent, fuse, predict."""
-        reconstructed = self.generator(samples, available, self.prototypes.vectors)
-        embeddings = torch.where(available.unsqueeze(-1), samples, reconstructed)
-        scores, activations = self.fusion(embeddings, available)
-        return CoreOutput(scores, self.link(scores), embeddings, reconstructed, activations)
+        guesses = self.guess(samples, available)
+        reconstructed = self.shrink(guesses)
+        # The generator learns to reconstruct, from its own term; it is no way around fusion.
+        embeddings = torch.where(available.unsqueeze(-1), samples, reconstructed.detach())
+        scores, activations, reliability = self.fusion(embeddings, available)
+        return CoreOutput(
+            scores,
+            self.link(scores),
+            embeddings,
+            reconstructed,
+            guesses,
+            activations,
+            reliability,
+        )
+
+    def guess(
+        self,
+        samples: Float[Tensor, "batch modality hidden"],
+        available: Bool[Tensor, "batch modality"],
+    ) -> Float[Tensor, "batch modality hidden"]:
+        """What the generator makes of every modality."""
+        made: Tensor = self.generator(samples, available, self.prototypes.vectors)
+        return made
+
+    def shrink(
+        self, guesses: Float[Tensor, "batch modality hidden"]
+    ) -> Float[Tensor, "batch modality hidden"]:
+        """What fusion sees of it."""
+        return self.generator.shrink(guesses)
 
     def link(self, scores: Float[Tensor, "batch outputs"]) -> Float[Tensor, "batch outputs"]:
         """From scores to predictions: probabilities, or label units."""

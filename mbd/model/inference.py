@@ -154,5 +154,5 @@ class Extractor:
             if name in steps:
                 x = torch.from_numpy(steps[name]).unsqueeze(0)
                 real = torch.ones(x.shape[:2], dtype=torch.bool)
-                samples[0, index] = self._core.encoders[name](x, real).sample[0]
+                samples[0, index] = self._core.encoder(name)(x, real).sample[0]
         return samples.expand(len(self._family), -1, -1)

@@ -18,10 +18,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mbd.canonical.digest import sha256_hex
-from mbd.errors import IntegrityError
+from mbd.errors import IntegrityError, VersionError
 from mbd.model.core import Core, CoreConfig
 from mbd.workspace.files import storage_errors, write_atomically
 
+ARCHITECTURE = 2
+"""Of the equations that the weights stand for. 1 had no reliability, no centres, and an output
+norm in the generator; its weights mean something else and are never read as these."""
 WEIGHTS_FILE = "core.safetensors"
 CONFIG_FILE = "core.json"
 
@@ -53,7 +56,11 @@ def save_core(core: Core, folder: Path) -> tuple[Path, Path]:
     weights, config = folder / WEIGHTS_FILE, folder / CONFIG_FILE
     tensors = {name: value.detach().cpu() for name, value in core.state_dict().items()}
     write_atomically(weights, save(tensors))
-    content = {"core": core.config.to_json(), "digest": core_digest(core)}
+    content = {
+        "architecture": ARCHITECTURE,
+        "core": core.config.to_json(),
+        "digest": core_digest(core),
+    }
     write_atomically(config, json.dumps(content, indent=1, sort_keys=True).encode() + b"\n")
     return weights, config
 
@@ -63,6 +70,7 @@ def load_core(folder: Path) -> Core:
 
     Raises:
         IntegrityError: Torn, altered, or not a core.
+        VersionError: A core of another architecture.
         StorageError: Unreadable.
     """
     with storage_errors(folder):
@@ -72,14 +80,32 @@ def load_core(folder: Path) -> Core:
         )
     try:
         content = json.loads(described)
+        _check_architecture(content.get("architecture", 1), folder)
         core = Core(CoreConfig.from_json(content["core"]))
         core.load_state_dict(load(weights))
         expected = content["digest"]
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (
+        SafetensorError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise IntegrityError(f"{folder}: not a core: {error}", field=WEIGHTS_FILE) from error
     if core_digest(core) != expected:
         raise IntegrityError(f"{folder}: the core is not what its digest says", field=WEIGHTS_FILE)
     return freeze(core)
+
+
+def _check_architecture(found: object, folder: Path) -> None:
+    if found != ARCHITECTURE:
+        raise VersionError(
+            f"{folder}: a core of architecture {found!r}; this program reads {ARCHITECTURE}",
+            code="core.architecture",
+            field=CONFIG_FILE,
+            hint="use the version of mbd that trained it, or train again: mbd train",
+        )
 
 
 def freeze(core: Core) -> Core:

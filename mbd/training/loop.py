@@ -23,7 +23,6 @@ from mbd.training.determinism import repeatable
 from mbd.training.objective import (
     consistency_loss,
     decorrelation_loss,
-    naming_loss,
     prototype_loss,
     reconstruction_loss,
     task_loss,
@@ -33,12 +32,16 @@ from mbd.training.precision import reduced
 from mbd.training.run import Run, binding_of
 from mbd.training.settings import CoreSettings
 from mbd.training.terms import recording, term
-from mbd.values import nonempty_subsets
+from mbd.values import Availability, nonempty_subsets
 
 Progress = Callable[[int, int], None]
 """Called with (epochs done, epochs at most)."""
 
 _GRADIENT_NORM = 5.0
+_CENTRE_ROWS = 500
+"""Enough for a mean; all of a large set would cost as much as a part of an epoch."""
+_ALL_SUBSETS = 6
+"""Modalities up to which every subset is judged in validation: 63 of them."""
 
 CHECKPOINT_SECONDS = 2.0
 """Least time between two checkpoints: what a crash may cost, beside the epoch it hits."""
@@ -68,6 +71,7 @@ def train_core(
     device: torch.device | None = None,
     checkpoint: Path | None = None,
     progress: Progress = lambda done, total: None,
+    build: Callable[[CoreConfig], Core] | None = None,
     observer: Observer | None = None,
 ) -> Trained:
     """Train on `train`; keep the weights that are best on `valid`.
@@ -98,7 +102,7 @@ def train_core(
     devices = [device] if device.type == "cuda" else []
     with one_thread(), repeatable(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        run = Run.start(Core(config).to(device), settings)
+        run = Run.start((build or Core)(config).to(device), settings)
         keeper = None
         if checkpoint is not None:
             keeper = _Keeper(checkpoint, binding_of(run.core, rows, held_out, settings, seed))
@@ -137,6 +141,7 @@ def _fit(
         with recording() as terms:
             _epoch(core, rows, settings, run.optimiser)
         run.schedule.step()
+        centre(core, rows)
         loss = float("inf") if held_out is None else validation_loss(core, held_out)
         if held_out is None or loss < run.best:
             run.keep(loss)
@@ -194,19 +199,24 @@ def objective(core: Core, batch: Tensors, settings: CoreSettings) -> Float[Tenso
     task = task_loss(complete.scores, batch.labels, config) + task_loss(
         partial.scores, batch.labels, config
     )
-    property_terms = (
-        prototype_loss(distances, present)
-        + naming_loss(distances, present)
-        + decorrelation_loss(samples, properties, present)
-    )
     return (
         task
-        + settings.reconstruction
-        * reconstruction_loss(partial.reconstructed, samples, present & ~left)
-        + settings.properties * property_terms
+        + settings.reconstruction * reconstruction_loss(partial.guesses, samples, present & ~left)
+        + settings.prototype * prototype_loss(distances, present)
+        + settings.decorrelation * decorrelation_loss(samples, properties, present)
         + settings.consistency
         * consistency_loss(partial.scores, complete.scores, (present & ~left).any(dim=1), config)
     )
+
+
+@torch.no_grad()
+def centre(core: Core, rows: Tensors) -> None:
+    """Tell the generator the mean embeddings, from up to about 500 rows over all of them."""
+    core.eval()
+    every = max(1, len(rows) // _CENTRE_ROWS)
+    some = rows.take(torch.arange(0, len(rows), every, device=rows.available.device))
+    samples = core.encode(some.x, some.lengths, some.available).samples
+    core.generator.centre(samples, some.available)
 
 
 def drop_modalities(
@@ -227,7 +237,7 @@ def validation_loss(core: Core, held_out: Tensors) -> float:
     names = core.config.modalities
     encoded = core.encode(held_out.x, held_out.lengths, held_out.available)
     losses = []
-    for p in nonempty_subsets(names):
+    for p in _judged(names):
         flags = torch.tensor([name in p for name in names], device=held_out.available.device)
         rows = (held_out.available | ~flags).all(dim=1)
         if rows.any():
@@ -235,3 +245,11 @@ def validation_loss(core: Core, held_out: Tensors) -> float:
             output = core.fuse(encoded.samples[rows], available)
             losses.append(task_loss(output.scores, held_out.labels[rows], core.config))
     return float(torch.stack(losses).mean())
+
+
+def _judged(names: tuple[str, ...]) -> list[Availability]:
+    """Every subset; of many modalities those of one, of all but one, and of all."""
+    if len(names) <= _ALL_SUBSETS:
+        return list(nonempty_subsets(names))
+    whole = frozenset(names)
+    return [*(frozenset({name}) for name in names), *(whole - {name} for name in names), whole]

@@ -64,16 +64,6 @@ def prototype_loss(
     return _masked_mean(distances.diagonal(dim1=1, dim2=2), available)
 
 
-@term("naming")
-def naming_loss(
-    distances: Float[Tensor, "batch modality prototype"],
-    available: Bool[Tensor, "batch modality"],
-) -> Float[Tensor, ""]:
-    """A property names its modality: cross entropy of `softmax_k(-|p_m - c_k|^2 / h_p)`."""
-    log_probability = torch.log_softmax(-distances, dim=-1)
-    return _masked_mean(-log_probability.diagonal(dim1=1, dim2=2), available)
-
-
 @term("decorrelation")
 def decorrelation_loss(
     samples: Float[Tensor, "batch modality hidden"],
@@ -101,15 +91,16 @@ def consistency_loss(
 ) -> Float[Tensor, ""]:
     """What is said from reconstructed inputs stays close to what all inputs say.
 
-    `KL(stop softmax(complete) | softmax(partial))` for classes, the squared difference of
-    scores for regression; mean over records that lost a modality.
+    `KL(softmax(complete) | softmax(partial))` for classes, the squared difference of
+    scores for regression; mean over records that lost a modality. Both sides learn: with the
+    complete side held fast the partial one only becomes as sure of itself, and of people
+    who were not learned from the two then said more different things, not less.
     """
-    target = complete.detach()
     if config.kind == "classification":
-        log_partial, log_target = torch.log_softmax(partial, 1), torch.log_softmax(target, 1)
-        error = (log_target.exp() * (log_target - log_partial)).sum(dim=1)
+        log_partial, log_complete = torch.log_softmax(partial, 1), torch.log_softmax(complete, 1)
+        error = (log_complete.exp() * (log_complete - log_partial)).sum(dim=1)
     else:
-        error = (partial - target).square().mean(dim=1)
+        error = (partial - complete).square().mean(dim=1)
     return _masked_mean(error, changed)
 
 

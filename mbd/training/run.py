@@ -23,7 +23,7 @@ from mbd.canonical.digest import sha256_hex
 from mbd.canonical.json import dumps, loads_strict
 from mbd.errors import DataError
 from mbd.model.core import Core
-from mbd.model.snapshot import tensor_digest
+from mbd.model.snapshot import ARCHITECTURE, tensor_digest
 from mbd.training.batches import Tensors
 from mbd.training.settings import CoreSettings
 from mbd.workspace.files import write_atomically
@@ -133,7 +133,7 @@ def binding_of(
 ) -> str:
     """Names everything that decides what comes of a training (hex)."""
     content = {
-        "versions": [__version__, torch.__version__],
+        "versions": [__version__, torch.__version__, ARCHITECTURE],
         "core": core.config.to_json(),
         "settings": asdict(settings),
         "seed": str(seed),

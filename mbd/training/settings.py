@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from mbd.errors import UsageError
 
 PRECISIONS = ("float32", "bf16")
+TERMS = ("reconstruction", "prototype", "decorrelation", "consistency")
+"""The terms of the objective beside the task itself: each setting is a weight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +43,17 @@ class CoreSettings:
     """Probability that modality dropout keeps a modality that a record has."""
     reconstruction: float = 0.3
     """Weight of the reconstruction term."""
-    properties: float = 0.1
-    """Weight of the property terms."""
-    consistency: float = 0.3
+    prototype: float = 0.1
+    """Weight of the term that pulls properties to their prototype."""
+    decorrelation: float = 0.1
+    """Weight of the term that keeps properties and samples apart."""
+    consistency: float = 0.5
     """Weight of the consistency term."""
 
     def __post_init__(self) -> None:
         for name in ("hidden", "property_width", "activations", "epochs", "patience", "batch_size"):
             self._want(name, getattr(self, name) >= 1, ">= 1")
-        for name in ("reconstruction", "properties", "consistency", "weight_decay"):
+        for name in (*TERMS, "weight_decay"):
             self._want(name, 0 <= getattr(self, name) < math.inf, "finite, >= 0")
         self._want("learning_rate", 0 < self.learning_rate < 1, "between 0 and 1")
         self._want("dropout", 0 <= self.dropout < 1, ">= 0 and < 1")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn
 
 from mbd.certificate.bundle import Bundle
 from mbd.certificate.statement import Statement
@@ -16,8 +16,6 @@ from mbd.ledger.note import Checkpoint
 from mbd.ledger.tlog_proof import TlogProof
 from mbd.verify.memory import Recalled
 from mbd.verify.trust import TrustedIssuer, TrustPolicy
-
-T = TypeVar("T")
 
 
 class CheckFailed(MbdError):
@@ -93,35 +91,33 @@ class Case:
     @property
     def bundle(self) -> Bundle:
         """Set by check 1."""
-        return _reached(self.found_bundle, 1)
+        return self.found_bundle or _not_reached(1)
 
     @property
     def statement(self) -> Statement:
         """Set by check 3."""
-        return _reached(self.found_statement, 3)
+        return self.found_statement or _not_reached(3)
 
     @property
     def entry(self) -> Entry:
         """Set by check 11."""
-        return _reached(self.found_entry, 11)
+        return self.found_entry or _not_reached(11)
 
     @property
     def proof(self) -> TlogProof:
         """Set by check 12."""
-        return _reached(self.found_proof, 12)
+        return self.found_proof or _not_reached(12)
 
     @property
     def checkpoint(self) -> Checkpoint:
         """Set by check 12; its signature is check 13."""
-        return _reached(self.found_checkpoint, 12)
+        return self.found_checkpoint or _not_reached(12)
 
     @property
     def signed_head(self) -> SignedHead:
         """The same with the log's signature, set by check 13."""
-        return _reached(self.found_head, 13)
+        return self.found_head or _not_reached(13)
 
 
-def _reached(value: T | None, number: int) -> T:
-    if value is None:
-        raise NotReached(f"check {number} did not pass", code="not_reached")
-    return value
+def _not_reached(number: int) -> NoReturn:
+    raise NotReached(f"check {number} did not pass", code="not_reached")

@@ -125,7 +125,7 @@ _FAIL = {
     "receipt.item": "something that the receipt lists was not among what was erased",
     # The retained data.
     "reproduce.forget_set": "what the receipt lists as erased is still there",
-    "reproduce.rows": "the model learned from rows that no stored record stands behind",
+    "reproduce.rows": "the model learned from rows that are not those of stored records",
     "reproduce.head": "a part of the model is not what the retained data gives",
     "reproduce.noise": "the noise of the model was not drawn afresh: parts of it repeat each other",
     "reproduce.model": "the model in the workspace is another one, and nothing logged says why",
@@ -188,6 +188,8 @@ _SKIPPED = {
     "removed, or explained",
     "reproduce.dataset": "records changed since that the model did not learn from",
     "reproduce.empirical": "the certificate states a measurement, which nothing can reproduce",
+    "reproduce.remade": "the rows that the model learned from cannot be made again here: another "
+    "version of the program may have made them",
     "reproduce.arithmetic": "a part of the model cannot be computed anew on this machine",
 }
 

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from mbd.canonical.digest import sha256_hex
 from mbd.canonical.json import loads_strict
 from mbd.errors import DataError
+from mbd.verify.case import Undecided
 from mbd.verify.reading import read_regular
 
 WEIGHTS_FILE = "core.safetensors"
@@ -35,6 +36,9 @@ CONFIG_MEMBERS: dict[str, tuple[type, ...]] = {
     "dropout": (int, float),
 }
 """Every member of a core's config, and what it may be."""
+
+ARCHITECTURES = (2,)
+"""What `mbd.model.snapshot.ARCHITECTURE` has been since cores say it; the first ones did not."""
 
 _DTYPES = {
     "F64": ("float64", 8),
@@ -70,6 +74,7 @@ def core_digest(folder: Path) -> str:
     Raises:
         DataError: They are not those of a core, or hold something else beside it
             (`artifact.core`).
+        Undecided: They are of a newer architecture (`policy.version`).
     """
     described = read_regular(folder / CONFIG_FILE, _MAX_CONFIG_BYTES)
     config = _config(described)
@@ -86,8 +91,13 @@ def _config(content: bytes) -> dict[str, Any]:
         found = loads_strict(content, max_bytes=_MAX_CONFIG_BYTES, max_depth=5, allow_floats=True)
     except DataError as error:
         raise _refused(CONFIG_FILE, error.message) from error
-    if not isinstance(found, dict) or found.keys() != {"core", "digest"}:
-        raise _refused(CONFIG_FILE, "want core and digest")
+    if not isinstance(found, dict) or found.keys() - {"architecture"} != {"core", "digest"}:
+        raise _refused(CONFIG_FILE, "want architecture, core and digest")
+    said = found.get("architecture", ARCHITECTURES[0])
+    if type(said) is not int or said < ARCHITECTURES[0]:
+        raise _refused(CONFIG_FILE, "its architecture cannot be that")
+    if said not in ARCHITECTURES:
+        raise Undecided(f"a core of architecture {said!r:.20}", code="policy.version")
     core = found["core"]
     if not isinstance(core, dict) or core.keys() != CONFIG_MEMBERS.keys():
         raise _refused(CONFIG_FILE, f"want the members {', '.join(CONFIG_MEMBERS)}")

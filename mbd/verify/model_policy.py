@@ -20,6 +20,8 @@ MAX_POLICY_BYTES = 1 << 26
 _MANY_ERRORS = 1000
 _FAMILY = "urn:mbd:policy:"
 _SCHEMA = _FAMILY + "v1"
+_SETTINGS = (("recipe", "network"), ("recipe", "heads"))
+"""Members of a policy that say by which settings to train."""
 
 NetworkSetting = Literal[
     "hidden",
@@ -34,9 +36,12 @@ NetworkSetting = Literal[
     "weight_decay",
     "keep",
     "reconstruction",
-    "properties",
+    "prototype",
+    "decorrelation",
     "consistency",
 ]
+FormerSetting = Literal["properties"]
+"""Of policies that an earlier version wrote: one weight for what is several terms today."""
 HeadSetting = Literal["width", "frequency_std", "planned_rows", "noise", "strong_convexity"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -164,7 +169,7 @@ class PolicyRecipe(_Part):
     core: str
     seed: int
     device: str
-    network: dict[NetworkSetting, Finite | Literal["float32", "bf16"]]
+    network: dict[NetworkSetting | FormerSetting, Finite | Literal["float32", "bf16"]]
     heads: dict[HeadSetting, Finite | Literal["auto"]]
     epsilon: Positive
     delta: Positive
@@ -231,6 +236,10 @@ def parse_policy(content: bytes) -> ModelPolicy:
     except ValidationError as error:
         if error.error_count() > _MANY_ERRORS:  # do not list them all
             raise CheckFailed("policy: not a policy of a model", code="policy.invalid") from None
-        first = error.errors(include_url=False, include_input=False)[0]
+        found = error.errors(include_url=False, include_input=False)
+        if all(one["loc"][:2] in _SETTINGS for one in found):  # newer programs have more of them
+            named = ".".join(str(part) for part in found[0]["loc"][:3])
+            raise Undecided(f"not known here: {named[:100]}", code="policy.version") from error
+        first = found[0]
         field = ".".join(str(part) for part in first["loc"])
         raise CheckFailed(f"policy: {first['msg']} at {field}", code="policy.invalid") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mbd.certificate.statement import Guarantee
 from mbd.verify.words import in_words
@@ -61,8 +61,7 @@ LIMITS = (
 )
 
 
-@dataclass(frozen=True)
-class CheckResult:
+class CheckResult(NamedTuple):
     """What became of one numbered check."""
 
     number: int
@@ -210,7 +209,7 @@ class Report:
     def of_other_release(self) -> Report:
         """The same report where another certificate of the run is about the given files."""
         checks = tuple(
-            replace(one, code="artifact.other_release", result="skipped")
+            one._replace(code="artifact.other_release", result="skipped")
             if one.code in OTHER_FILES
             else one
             for one in self.checks

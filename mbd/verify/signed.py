@@ -5,10 +5,11 @@ Each check returns what it wants to add to the report, or raises.
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Iterator
 
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.bundle import parse_bundle
+from mbd.certificate.deadline import LONGEST_DAYS, days_allowed, days_late
 from mbd.certificate.rules import (
     check_class,
     check_heads,
@@ -18,7 +19,7 @@ from mbd.certificate.rules import (
     check_wording,
     check_words,
 )
-from mbd.certificate.statement import PAYLOAD_TYPE, parse_statement
+from mbd.certificate.statement import PAYLOAD_TYPE, Request, parse_statement
 from mbd.errors import DataError
 from mbd.signing.public import verify_signature
 from mbd.verify.case import Case, CheckFailed, Undecided
@@ -71,9 +72,16 @@ def rules(case: Case) -> str:
     check_class(predicate)
     check_words(predicate)
     check_order(predicate)
-    late = date.fromisoformat(request.completed_on) - date.fromisoformat(request.due_by)
-    overdue = f"; LATE: completed {late.days} days after {request.due_by}, when it was due"
-    return predicate.guarantee.guarantee_class + (overdue if late.days > 0 else "")
+    return predicate.guarantee.guarantee_class + "".join(_clock(request))
+
+
+def _clock(request: Request) -> Iterator[str]:
+    """What is odd about the days and breaks no rule."""
+    late, allowed = days_late(request), days_allowed(request)
+    if late > 0:
+        yield f"; LATE: completed {late} days after {request.due_by}, when it was due"
+    if allowed > LONGEST_DAYS:
+        yield f"; LONG: due {allowed} days after {request.received_on}, when it was received"
 
 
 def theorem(case: Case) -> str:

@@ -47,7 +47,7 @@ def gradient_norms(core: Core, records: Records, scaler: Scaler, task: Task) -> 
             part = records.select(range(start, min(start + _BATCH, len(records))))
             batch = to_tensors(part, scaler, task, torch.device("cpu"))
             (_loss(core, batch) * len(part) / len(records)).backward()  # type: ignore[no-untyped-call]
-    return {name: _norm(core.encoders[name]) for name in core.config.modalities}
+    return {name: _norm(core.encoder(name)) for name in core.config.modalities}
 
 
 def _loss(core: Core, batch: Tensors) -> torch.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from pathlib import Path
 from mbd.canonical.ulid import new_ulid
 from mbd.database.engine import Database
 from mbd.database.secrets import Secrets
-from mbd.errors import ConflictError
 from mbd.ledger.entry import unsigned_entry
 from mbd.ledger.key_events import Role, added
 from mbd.signing.keys import SigningKey, generate_key
@@ -24,9 +22,10 @@ from mbd.workflows.issuer_name import check_issuer_name
 from mbd.workflows.ledger_copy import discard
 from mbd.workflows.session import KEY_BYTES, open_log
 from mbd.workspace.database_url import check_url
-from mbd.workspace.files import fsync_directory, storage_errors, write_atomically
+from mbd.workspace.files import storage_errors, write_atomically
 from mbd.workspace.layout import FORMAT_VERSION, Workspace, open_workspace
 from mbd.workspace.ledger_place import Place, Server, database_line, schema_of
+from mbd.workspace.new_folder import move_into_place, new_draft
 from mbd.workspace.settings import load_settings
 
 _SETTINGS = """\
@@ -97,29 +96,17 @@ def initialise(
     if issuer is not None:
         check_issuer_name(issuer)
     target = directory.resolve()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        what = "a workspace" if (target / "mbd.toml").exists() else "something"
-        raise ConflictError(
-            f"{target} already holds {what}; it is never overwritten",
-            code="workspace.exists",
-            hint="choose a new folder",
-        )
-    draft = Workspace(target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial"))
     identity = new_ulid(datetime.now(UTC))
     issuer = issuer or f"urn:mbd:workspace:{identity}"
-    place: Place = draft.ledger_db
     with contextlib.ExitStack() as undo:
+        draft = Workspace(new_draft(target))
         undo.callback(shutil.rmtree, draft.root, ignore_errors=True)
+        place: Place = draft.ledger_db
         if database_url is not None:
             place = Server(check_url(database_url), schema_of(identity))
             undo.callback(discard, place)
-        with storage_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft.root.mkdir()
         made = _fill(draft, identity, issuer, place, passphrase, algorithm)
-        with storage_errors(target):
-            os.rename(draft.root, target)
-            fsync_directory(target.parent)
+        move_into_place(draft.root, target)
         undo.pop_all()
     where = place.name if isinstance(place, Server) else str(target / place.name)
     return Initialised(

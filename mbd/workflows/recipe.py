@@ -35,6 +35,9 @@ class Recipe:
     """Of the default request, which every head must be able to serve."""
     delta: float
     """Of the default request."""
+    written: Mapping[str, Any] | None = None
+    """`network` as an earlier version of the program wrote it, where it had other settings: a
+    policy is named by its bytes, so they stay as they were."""
 
     @classmethod
     def of(cls, settings: Settings, *, core: str, seed: int, device: str) -> Recipe:
@@ -59,7 +62,9 @@ class Recipe:
             "core": self.core,
             "seed": self.seed,
             "device": self.device,
-            "network": dataclasses.asdict(self.network),
+            "network": dataclasses.asdict(self.network)
+            if self.written is None
+            else dict(self.written),
             "heads": self.heads.model_dump(),
             "epsilon": self.epsilon,
             "delta": self.delta,
@@ -67,20 +72,34 @@ class Recipe:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Recipe:
-        """Inverse of `to_json`.
+        """Inverse of `to_json`, also of what it wrote in earlier versions.
 
         Raises:
             IntegrityError: Not what `to_json` writes.
         """
         try:
+            network = CoreSettings().with_overrides(_translated(found["network"]))
+            same = dataclasses.asdict(network) == found["network"]
             return cls(
                 core=found["core"],
                 seed=found["seed"],
                 device=found["device"],
-                network=CoreSettings().with_overrides(found["network"]),
+                network=network,
                 heads=HeadSettings(**found["heads"]),
                 epsilon=float(found["epsilon"]),
                 delta=float(found["delta"]),
+                written=None if same else dict(found["network"]),
             )
         except (KeyError, TypeError, ValueError, ValidationError, UsageError) as error:
             raise IntegrityError(f"recipe: {error!r}", code="policy.invalid") from error
+
+
+def _translated(network: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under today's names: `properties` weighed all terms on properties alike."""
+    if not isinstance(network, Mapping):
+        raise TypeError(f"network: want settings by name, got {network!r}")
+    now = dict(network)
+    if "properties" in now:
+        weight = now.pop("properties")
+        now = {"prototype": weight, "decorrelation": weight, **now}
+    return now

@@ -9,7 +9,6 @@ workspace says whether anything came after the backup; if so, an older ledger is
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,9 +60,10 @@ from mbd.workflows.restoration import Intent, decide, finish_restore, staged_fol
 from mbd.workflows.resume import finish_interrupted
 from mbd.workflows.session import Session, open_log
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot, remove_folder
-from mbd.workspace.files import fsync_directory, remove_file, storage_errors
+from mbd.workspace.files import remove_file, storage_errors
 from mbd.workspace.layout import Workspace, open_workspace
 from mbd.workspace.ledger_place import Server
+from mbd.workspace.new_folder import move_into_place, new_draft
 from mbd.workspace.settings import load_settings
 
 Progress = Callable[[int, int], None]
@@ -154,18 +154,12 @@ def restore_anew(
         RefusedError: The log is known to have gone on after that ledger.
     """
     target = target.resolve()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConflictError(f"{target} holds something already", code="workspace.exists",
-                            hint="choose a new folder")  # fmt: skip
-    draft = Workspace(target.with_name(f".{target.name}.partial"))
-    shutil.rmtree(draft.root, ignore_errors=True)
+    draft = Workspace(new_draft(target, mode=0o700))
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, draft.root, ignore_errors=True)
         restored = _assemble(draft, backup, ledger, keys, progress, undo)
         flush_folders(draft.root)
-        with storage_errors(target):
-            os.rename(draft.root, target)
-            fsync_directory(target.parent)
+        move_into_place(draft.root, target)
         undo.pop_all()
     workspace = open_workspace(target)
     session = Session(workspace, load_settings(workspace))
@@ -318,7 +312,6 @@ def _assemble(
 ) -> Restored:
     """A whole workspace at `draft`; with a newer ledger, the restore is decided in it."""
     with storage_errors(draft.root):
-        draft.root.mkdir(parents=True, mode=0o700)
         for folder in draft.folders:
             folder.mkdir(mode=0o700)
     for file in backup.below(*FILES, SECRETS, "certs", KEYS):

@@ -10,7 +10,7 @@ import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mbd.canonical.json import MAX_INTEGER, dumps, loads_and_compare, loads_strict
+from mbd.canonical.json import MAX_INTEGER, dumps, dumps_in_order, loads_and_compare, loads_strict
 from mbd.errors import DataError
 from tests.shared import shared_path
 
@@ -48,6 +48,19 @@ def test_reading_inverts_writing_and_canonical_text_is_a_fixed_point(value):
 @example([{"b": True, "a": (None, -0, 2**53 - 1)}])
 def test_the_fast_way_writes_what_the_reference_writes(value):
     assert dumps(value) == rfc8785.dumps(value)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+@example(["".join(map(chr, range(0x300)))])
+@example(["\u2028\ufeff\uffff\U0001f600"])
+def test_what_is_in_order_already_is_written_the_same(texts):
+    value = [{"path": text, "sha256": [text]} for text in texts]
+    assert dumps_in_order(value) == rfc8785.dumps(value)
+
+
+def test_a_lone_surrogate_is_not_written_in_order_either():
+    with pytest.raises(DataError):
+        dumps_in_order(["\ud800"])
 
 
 TEXTS = (

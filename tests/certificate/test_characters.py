@@ -25,10 +25,24 @@ def test_every_character_that_a_terminal_acts_on_or_hides_is_refused():
     assert [f"{ord(one):x}" for one in acted_on if is_shown(one)] == []
 
 
-def test_nothing_that_is_printed_is_refused():
+SHAPELESS = (
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
+"""Python calls them printable, and nothing is printed: text that is signed and that nobody sees."""
+
+
+def test_nothing_that_has_a_shape_is_refused():
     refused = [one for one in ALL if one.isprintable() and not is_shown(one)]
 
-    assert refused == []
+    assert "".join(refused) == "".join(sorted(SHAPELESS))
+
+
+@pytest.mark.parametrize("letter", SHAPELESS[:14])
+def test_no_basis_holds_what_nobody_sees(letter):
+    with pytest.raises(DataError) as caught:
+        check_basis(f"a{letter}")
+    assert caught.value.code == "class.basis"
 
 
 @pytest.mark.parametrize("letter", LATER)
@@ -53,6 +67,9 @@ def test_the_published_table_is_how_a_text_is_read():
         ("\u1d9c", "c"),
         ("\u00e9", "e"),
         ("\ufb01", "fi"),
+        ("\u0441\u0435\u0433\u0442\u0456f\u0443", "certify"),
+        ("\u0450", "e"),
+        ("\U0001f15f\U0001f1f7\U0001f17eOF", "PROOF"),
         ("\u0434\u5b57", "\u0434\u5b57"),
     ],
 )

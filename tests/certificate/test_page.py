@@ -246,6 +246,25 @@ def test_in_time_or_late_is_said_plainly(due, sentence):
     assert facts["Due by"].value == f"{due.day} {'June' if due.month == 6 else 'May'} 2026"
 
 
+@pytest.mark.parametrize(("due", "long"), [(date(2026, 8, 15), False), (date(2026, 8, 16), True)])
+def test_a_last_day_more_than_three_months_away_is_pointed_out(due, long):
+    """16 May and 92 days: a request is never late if its last day is in ten years."""
+    page = page_of(make_world(received_on=date(2026, 5, 15), due_by=due))
+    (result,) = (one for one in section(page, "in-time").facts if one.label == "Result")
+
+    assert any("gave itself 93 days" in one for one in page.cautions) == long
+    assert ("gave itself 93 days" in result.value) == long
+    assert result.strong != long
+
+
+def test_the_reason_is_shown_as_words_that_nobody_checked():
+    """Whatever it says, it is the issuer who says it."""
+    page = page_of(make_world(basis="checked and found to be gone"))
+    (fact,) = (one for one in section(page, "removed").facts if "gone" in one.value)
+
+    assert fact.value.startswith("the issuer's own words, unchecked: ")
+
+
 @pytest.mark.parametrize("standing", NOT_GOOD)
 def test_in_time_does_not_stand_out_on_a_page_that_is_not_good(standing):
     facts = {fact.label: fact for fact in section(page_of(standing=standing), "in-time").facts}

@@ -6,9 +6,12 @@ import json
 from datetime import timedelta
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mbd.canonical.digest import files_root, sha256_hex
 from mbd.canonical.json import dumps
+from mbd.certificate import statement as statement_module
 from mbd.certificate.claims import REGISTRY, claims_for
 from mbd.certificate.issue import build_statement
 from mbd.certificate.rules import check_class_rules
@@ -52,6 +55,50 @@ def test_a_statement_reads_back_as_it_was_written(make):
 
     assert parse_statement(statement.to_bytes()) == statement
     assert parse_statement(statement.to_bytes()).to_bytes() == statement.to_bytes()
+
+
+TEXT = dumps(CERTIFIED)
+PLACES = [place for place, char in enumerate(TEXT) if char in b'{}[]",:0']
+
+
+@given(
+    st.sampled_from(PLACES),
+    st.integers(0, 3),
+    st.sampled_from(
+        [b"", b" ", b'"', b",", b"{", b"\\u0041", b"-0", b"1.0", b"1e2", b"[]", b"\xff"]
+    ),
+)
+@example(PLACES[0] + 1, 0, b'"_type":"https://in-toto.io/Statement/v1",')
+@example(TEXT.index(b'"size":') + 7, 1, b"-0")
+@example(TEXT.index(b'"size":') + 7, 1, b"3.0")
+@example(TEXT.index(b'"size":') + 7, 1, b"NaN")
+@example(TEXT.index(b'"basis":"') + 9, 1, b"\\u0072")
+@example(TEXT.index(b'"basis":"') + 9, 1, b"\\ud800")
+@example(TEXT.index(b'"basis":') + 8, 0, b"[" * 300)
+def test_the_quick_way_accepts_and_refuses_what_the_strict_way_does(start, length, insert):
+    text = TEXT[:start] + insert + TEXT[start + length :]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statement_module, "loads_written_back", refuse)
+        strict = result_of(text)
+
+    assert result_of(text) == strict
+
+
+def test_the_quick_way_is_taken(monkeypatch):
+    monkeypatch.setattr(statement_module, "loads_strict", refuse)
+
+    assert parse_statement(TEXT).to_bytes() == TEXT
+
+
+def refuse(*_, **__):
+    raise ValueError
+
+
+def result_of(text: bytes):
+    try:
+        return parse_statement(text)
+    except DataError as refusal:
+        return refusal.code, refusal.message
 
 
 def test_digests_of_personal_data_are_in_the_statement_only_under_salts():

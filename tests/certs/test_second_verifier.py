@@ -209,6 +209,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
         "\uff50roof",
         "gua\u0301rantee",
         "\u0131:\\x",
+        "\u0440r\u03bf\u03bfof",
+        "\u0434\u043e\u0433\u043e\u0432\u043e\u0440",
     ),
 }
 

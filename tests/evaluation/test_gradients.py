@@ -37,7 +37,7 @@ def at_once(core: Core, chosen: Records, task) -> dict[str, float]:
         core(batch.x, batch.lengths, batch.available).scores, batch.labels, core.config
     )
     norms = {}
-    for name, encoder in core.encoders.items():
+    for name, encoder in ((name, core.encoder(name)) for name in core.config.modalities):
         pulls = torch.autograd.grad(loss, list(encoder.parameters()), retain_graph=True,
                                     allow_unused=True)  # fmt: skip
         total = sum(float(pull.double().square().sum()) for pull in pulls if pull is not None)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mbd.errors import IntegrityError, UsageError
 from mbd.model.core import CoreConfig
+from mbd.model.generators import TRUST
 from mbd.values import availability_name, nonempty_subsets
 from tests.model.builders import CLASSES, INFOS, SCORES, random_core
 
@@ -98,6 +99,21 @@ def test_a_generator_never_sees_its_target():
 
     assert torch.equal(before[:, 1], after[:, 1])
     assert not torch.equal(before[:, 0], after[:, 0])
+
+
+def test_what_is_used_of_a_guess_lies_between_the_mean_and_the_guess():
+    generator = random_core().generator
+    samples = torch.randn(5, 3, 8, generator=torch.Generator().manual_seed(1))
+    available = torch.tensor([[True, True, False]] * 4 + [[False, True, False]])
+
+    generator.centre(samples, available)
+    guesses = generator(samples, available, torch.zeros(3, 3))
+
+    torch.testing.assert_close(generator.centres[0], samples[:4, 0].mean(dim=0))
+    torch.testing.assert_close(generator.centres[1], samples[:, 1].mean(dim=0))
+    assert torch.equal(generator.centres[2], torch.zeros(8))
+    share = (generator.shrink(guesses) - generator.centres) / (guesses - generator.centres)
+    torch.testing.assert_close(share, torch.full_like(share, TRUST), rtol=1e-3, atol=1e-3)
 
 
 def test_predictions_of_classes_are_probabilities():

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from mbd.errors import IntegrityError, StorageError
+from mbd.errors import IntegrityError, StorageError, VersionError
 from mbd.model.snapshot import (
+    ARCHITECTURE,
     CONFIG_FILE,
     WEIGHTS_FILE,
     core_digest,
@@ -80,3 +81,18 @@ def test_another_shape_is_an_integrity_error(tmp_path):
 def test_a_missing_core_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError):
         load_core(tmp_path)
+
+
+@pytest.mark.parametrize("said", [None, 1, ARCHITECTURE + 1, "new"])
+def test_a_core_of_another_architecture_is_refused_by_name(tmp_path, said):
+    save_core(random_core(), tmp_path)
+    config = tmp_path / CONFIG_FILE
+    content = json.loads(config.read_text())
+    del content["architecture"]  # as before there were several
+    config.write_text(json.dumps(content if said is None else {**content, "architecture": said}))
+
+    with pytest.raises(VersionError) as refused:
+        load_core(tmp_path)
+
+    assert refused.value.code == "core.architecture"
+    assert "mbd train" in (refused.value.hint or "")

@@ -46,7 +46,7 @@ def test_training_leaves_the_random_state_of_the_caller_alone():
 
 
 def test_it_learns_more_than_the_mean_for_every_single_channel():
-    core = train(settings=CoreSettings(hidden=16, activations=24, epochs=25)).core
+    core = train(settings=CoreSettings(hidden=16, activations=24, epochs=40)).core
     test = to_tensors(RECORDS.where(split="test"), SCALER, SCHEMA.task, torch.device("cpu"))
     for index, name in enumerate(SCHEMA.names):
         rows = test.available[:, index]
@@ -56,7 +56,7 @@ def test_it_learns_more_than_the_mean_for_every_single_channel():
         prediction = core(test.x, test.lengths, only & rows[:, None]).prediction[rows, 0]
 
         error = (prediction - test.labels[rows]).abs().mean()
-        assert error < 0.95 * (test.labels[rows] - TRAIN.labels.mean()).abs().mean(), name
+        assert error < 0.9 * (test.labels[rows] - TRAIN.labels.mean()).abs().mean(), name
 
 
 def test_the_best_weights_are_kept_not_the_last():

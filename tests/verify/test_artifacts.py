@@ -20,11 +20,11 @@ from mbd.errors import DataError
 from mbd.head.feature_map import FeatureMap
 from mbd.head.solve import HeadScale
 from mbd.model.core import Core, CoreConfig
-from mbd.model.snapshot import core_digest, save_core
+from mbd.model.snapshot import ARCHITECTURE, core_digest, save_core
 from mbd.training.settings import CoreSettings
 from mbd.values import FileDigest, parse_availability
 from mbd.verify import Report, verify_bundle
-from mbd.verify.core_file import CONFIG_MEMBERS
+from mbd.verify.core_file import ARCHITECTURES, CONFIG_MEMBERS
 from mbd.verify.head_file import read_head
 from mbd.verify.model_policy import (
     Constants,
@@ -391,8 +391,12 @@ EXTRA: dict[str, Callable[[dict[str, Any]], object]] = {
     "a scaler": lambda p: p["scaler"]["text"].update(note=[]),
     "moments": lambda p: p["scaler"]["text"]["steps"].update(note=[]),
     "a recipe": lambda p: p["recipe"].update(note=0),
-    "a network": lambda p: p["recipe"]["network"].update(note=0),
-    "head settings": lambda p: p["recipe"]["heads"].update(note=0),
+}
+
+NEWER: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a setting of the core": lambda p: p["recipe"]["network"].update(note=0),
+    "a setting of the heads": lambda p: p["recipe"]["heads"].update(note="x"),
+    "a value of a setting": lambda p: p["recipe"]["network"].update(precision="float8"),
 }
 
 
@@ -406,6 +410,21 @@ def test_a_policy_has_no_room_for_anything_else(tmp_path, name):
     assert code(judge(issued(tmp_path, content))) == "policy.invalid"
 
 
+def test_settings_of_earlier_versions_are_read_in_recipes_too():
+    former = {**RECIPE, "network": {"hidden": 32, "properties": 0.1, "consistency": 0.3}}
+    parse_policy(dumps(json.loads(json.dumps(policy(recipe=former)))))
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_a_setting_of_a_newer_program_is_no_lie(tmp_path, name):
+    made = json.loads(json.dumps(policy(recipe=RECIPE)))
+    NEWER[name](made)
+
+    report = judge(issued(tmp_path, {**files(), "policy.json": dumps(made)}))
+
+    assert (report.checks[18].code, report.exit_code) == ("policy.version", 3)
+
+
 def test_a_policy_is_written_in_one_way(tmp_path):
     content = {**files(), "policy.json": json.dumps(policy(), indent=1).encode()}
     assert code(judge(issued(tmp_path, content))) == "policy.invalid"
@@ -415,6 +434,7 @@ def test_every_member_that_training_writes_is_known():
     """The verifier's form of a policy is its own; it must not fall behind the engine's."""
     assert set(get_args(NetworkSetting)) == {one.name for one in fields(CoreSettings)}
     assert set(get_args(HeadSetting)) == set(HeadSettings.model_fields)
+    assert ARCHITECTURE in ARCHITECTURES
     assert set(CONFIG_MEMBERS) == {one.name for one in fields(CoreConfig)}
     assert set(Features.model_fields) == {one.name for one in fields(FeatureMap)}
     assert set(Constants.model_fields) == {one.name for one in fields(HeadPolicy)}
@@ -435,6 +455,24 @@ def test_the_core_is_the_one_that_the_policy_fixed(tmp_path, core):
     assert judge(issued(tmp_path / "good", content)).exit_code == 0
     content = {**files(core="trained", coreDigest="0" * 64), **found}
     assert code(judge(issued(tmp_path / "other", content))) == "artifact.core"
+
+
+def test_cores_of_before_there_were_several_architectures_are_read_too(tmp_path, core):
+    found, digest = core
+    former = found["core.json"].replace(b' "architecture": 2,\n', b"")
+    assert former != found["core.json"]
+    content = {**files(core="trained", coreDigest=digest), **found, "core.json": former}
+    assert judge(issued(tmp_path, content)).exit_code == 0
+
+
+def test_a_core_of_a_newer_architecture_is_no_lie(tmp_path, core):
+    found, digest = core
+    newer = found["core.json"].replace(b'ture": 2', b'ture": 3')
+    content = {**files(core="trained", coreDigest=digest), **found, "core.json": newer}
+
+    report = judge(issued(tmp_path, content))
+
+    assert (report.checks[18].code, report.exit_code) == ("policy.version", 3)
 
 
 def test_core_files_are_there_if_and_only_if_there_is_a_core(tmp_path, core):
@@ -475,6 +513,8 @@ SMUGGLED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "a member": ("core.json", lambda c: c.replace(b'"core": {', b'"core": {\n  "a": 1,')),
     "a member beside": ("core.json", lambda c: c.replace(b"{", b'{\n "a": 1,', 1)),
     "a line": ("core.json", lambda c: c + b"\n"),
+    "an architecture": ("core.json", lambda c: c.replace(b'ture": 2', b'ture": "my"')),
+    "the first architecture, said": ("core.json", lambda c: c.replace(b'ture": 2', b'ture": 1')),
     "another size": ("core.json", lambda c: c.replace(b'"hidden": 32', b'"hidden": 33')),
 }
 

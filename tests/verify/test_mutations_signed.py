@@ -312,10 +312,26 @@ def test_a_sensitivity_goes_with_its_tolerance():
     "basis",
     ["this certifies it", "guaranteed", "a proof", "it was proven", "PROVED",
      "\uff43\uff45\uff52\uff54\uff49\uff46\uff49\uff45\uff44", "gu\u0301aranteed",
-     "ce\u0301rtified", "guarant\u00e9ed", "g\U0001d42earanteed"],
+     "ce\u0301rtified", "guarant\u00e9ed", "g\U0001d42earanteed",
+     "\u0441\u0435rt\u0456fied", "gu\u03b1r\u03b1nteed", "\u0440r\u03bf\u03bff", "pro\u03bdes",
+     "\u0441\u0435\u0433\u0442\u0456\u0192\u0443", "\u0261\u03c5\u03b1\u0433\u03b1\u03b7\u03c4ee",
+     "\u0421ERTIFIED", "c\u200bertified", "guar\u00adanteed", "\u0450 c\u0450rtified"],
 )  # fmt: skip
 def test_an_empirical_certificate_promises_nothing_in_any_script(basis):
     assert judged("empirical", predicate__request__basis=basis) == 1
+
+
+@pytest.mark.parametrize(
+    "basis",
+    [
+        "запрос, проведено",
+        "αίτηση, προφορικά",
+        "договор и/или запрос",
+    ],
+)
+def test_plain_words_of_other_alphabets_are_no_promise(basis):
+    """A request, carried out; a request by word of mouth; contract and/or request."""
+    assert judged("empirical", predicate__request__basis=basis) == 0
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -566,3 +566,13 @@ def test_a_bundle_without_evidence_of_logging_is_refused():
     bundle = Bundle(WORLD.envelope, WORLD.bundle.entry, "")
 
     assert failure(judge(data=bundle.to_bytes())) == "tlog_proof.malformed"
+
+
+@pytest.mark.parametrize(("days", "said"), [(92, False), (93, True)])
+def test_a_last_day_more_than_three_months_away_is_said_and_no_fault(days, said):
+    received = date(2026, 5, 15)
+    report = judge(make_world(received_on=received, due_by=received + timedelta(days=days)))
+    rules = next(check for check in report.checks if check.number == 5)
+
+    assert report.exit_code == 0
+    assert (f"LONG: due {days} days after 2026-05-15" in rules.text) == said

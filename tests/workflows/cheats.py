@@ -11,14 +11,18 @@ import pytest
 
 import mbd.deletion.release as release_module
 import mbd.workflows.certify as certify_module
+import mbd.workflows.papers as papers_module
 import mbd.workflows.release as release_workflow
 import mbd.workflows.snapshots as snapshots_module
 import mbd.workflows.stage as stage_module
 import mbd.workflows.staging as staging_module
 import mbd.workflows.steps as steps_module
 from mbd.canonical.digest import sha256_hex
+from mbd.canonical.items import root_of_items
+from mbd.canonical.tree import leaf_hash, tree_root
 from mbd.certificate.issue import LoggedPolicy
-from mbd.data.erasure import BucketErasure, erase_bucket
+from mbd.data.erasure import BucketErasure, ErasePlan, erase_bucket
+from mbd.data.items import items_of
 from mbd.data.prepared import PreparedRows, PreparedStore
 from mbd.data.records import Records
 from mbd.data.store import Store
@@ -239,6 +243,61 @@ def rows_renamed(patch: Patch, session: Session) -> None:
             one.write_bucket(planned.bucket, renamed)
 
     patch.setattr(steps_module, "erase_bucket", erase)
+
+
+def rows_carried(patch: Patch, session: Session) -> None:
+    """Kept bit for bit, each as that of somebody's test record, which learning is said to use."""
+    _blind(patch)
+    _keep_sums(patch)
+    _commit_to_what_fits(patch)
+
+    def erase(store: Store, prepared: Sequence[PreparedStore], planned: BucketErasure) -> None:
+        (plan,), kept = planned.plans, [one.read_bucket(planned.bucket) for one in prepared]
+        erase_bucket(store, prepared, planned)
+        held = store.read_bucket(planned.bucket)
+        whole = [i for i in range(len(held)) if len(held.availability(i)) == len(held.x)]
+        free = (i for i in whole if held.subjects[i] != plan.subject and held.splits[i] != "train")
+        mine = {
+            r for rows in kept for f in rows.values() for r in f.of_subject(plan.subject).record_ids
+        }
+        carrier = dict(zip(sorted(mine), free, strict=False))
+        used = set(carrier.values())
+        splits = tuple("train" if i in used else split for i, split in enumerate(held.splits))
+        store.replace_bucket(planned.bucket, replace(held, splits=splits))
+        for one, rows in zip(prepared, kept, strict=True):
+            moved = {h: _carried(found, plan, carrier, held) for h, found in rows.items()}
+            one.write_bucket(planned.bucket, moved)
+
+    patch.setattr(steps_module, "erase_bucket", erase)
+
+
+def _carried(
+    rows: PreparedRows, plan: ErasePlan, carrier: Mapping[str, int], held: Records
+) -> PreparedRows:
+    to = [carrier[r] if s == plan.subject else -1
+          for r, s in zip(rows.record_ids, rows.subjects, strict=True)]  # fmt: skip
+    names = (held.record_ids, held.subjects)
+    ids, who = (
+        tuple(name[i] if i >= 0 else old for i, old in zip(to, before, strict=True))
+        for name, before in zip(names, (rows.record_ids, rows.subjects), strict=True)
+    )
+    return PreparedRows(ids, who, rows.v, rows.t)
+
+
+def _commit_to_what_fits(patch: Patch) -> None:
+    """The data set of before is said to be what is stored now, and what the receipt lists."""
+    honest = certify_module.sign_certificate
+
+    def sign(session: Session, request: Any, outcome: Any, erased: Any, issuing: Any) -> Any:
+        store, items = session.store(), list(erased.items)
+        roots = [
+            leaf_hash(root_of_items((*items_of(store.read_bucket(b)), *(items if b == 0 else ()))))
+            for b in store.buckets()
+        ]
+        outcome = replace(outcome, dataset_before=tree_root(roots).hex())
+        return honest(session, request, outcome, erased, issuing)
+
+    patch.setattr(papers_module, "sign_certificate", sign)
 
 
 def records_renamed(patch: Patch, session: Session) -> None:

@@ -75,7 +75,8 @@ def test_a_certificate_without_noise_is_reproduced_bit_for_bit(
     folder = handed_over(revoked)
     for found in (judge(revoked, folder), judge(revoked, folder, escrow=escrow_of(revoked))):
         assert (found.exit_code, found.result) == (0, "pass"), found.reason
-        assert ("core and rows were not made again" in found.reason) == (method == "retrain")
+        assert "every row was made again from its record" in found.reason
+        assert ("the policy and the core were not" in found.reason) == (method == "retrain")
         assert ("bit for bit" in found.reason) == (method == "retrain"), "other heads keep theirs"
 
 
@@ -249,7 +250,7 @@ def test_a_head_that_cannot_be_solved_here_accuses_nobody(
     def refused(*arguments: object) -> None:
         raise ArithmeticRefused("not positive definite in float64")
 
-    monkeypatch.setattr("mbd.workflows.reproduce_model.solve", refused)
+    monkeypatch.setattr("mbd.workflows.reproduce.heads.solve", refused)
     assert judge(revoked, revoked.root).code == "reproduce.arithmetic"
 
 

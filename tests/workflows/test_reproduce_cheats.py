@@ -63,6 +63,7 @@ REFUTED: dict[str, tuple[Cheat, str]] = {
     "kept the records": (cheats.kept_records, "reproduce.forget_set"),
     "kept the rows": (cheats.kept_rows, "reproduce.forget_set"),
     "kept the rows under another name": (cheats.rows_renamed, "reproduce.rows"),
+    "kept the rows as those of other records": (cheats.rows_carried, "reproduce.rows"),
     "kept everything under another name": (cheats.records_renamed, "reproduce.forget_set"),
     "kept everything under new names": (cheats.records_laundered, "reproduce.before"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -16,10 +17,12 @@ import pytest
 from mbd.data.buckets import BucketFolder
 from mbd.workflows import steps
 from mbd.workflows.growth import begin_growth
+from mbd.workflows.recipe import Recipe
+from tests.conftest import SERVICE
 from tests.workflows import cheats
 from tests.workflows.arrivals import archive
 from tests.workflows.auditing import Revoked, Verdict, escrow_of, handed_over, judge, revoke
-from tests.workspaces import TrainedWorkspace, must_run, run_mbd
+from tests.workspaces import TrainedWorkspace, describe, must_run, run_mbd
 
 
 @pytest.fixture
@@ -329,6 +332,38 @@ def test_a_ledger_that_lost_its_end_explains_nothing(revoked: Revoked) -> None:
         )
         connection.commit()
     assert_open(judge(revoked, revoked.root), "reproduce.no_ledger")
+
+
+def test_a_model_of_a_program_with_fewer_settings_is_reproduced(
+    workspace_of_before: TrainedWorkspace,
+) -> None:
+    revoked = revoke(workspace_of_before, workspace_of_before.revocable[0])
+    (model,) = (revoked.root / "models").iterdir()
+    recipe = json.loads((model / "policy.json").read_bytes())["recipe"]
+    assert "precision" not in recipe["network"], "as training wrote it then"
+    for found in (*both(revoked), judge(revoked, revoked.root, "--model", str(model))):
+        assert_reproduced(found)
+
+
+@pytest.fixture
+def workspace_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainedWorkspace:
+    """Trained by a program that did not know one of the settings yet."""
+    honest = Recipe.to_json
+
+    def of_then(recipe: Recipe) -> dict[str, Any]:
+        found = honest(recipe)
+        del found["network"]["precision"]
+        return found
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    must_run(tmp_path, "init", SERVICE)
+    must_run(
+        tmp_path / SERVICE, "data", "synth", "--users", "24", "--records", "240", "--seed", "2"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recipe, "to_json", of_then)
+        must_run(tmp_path / SERVICE, "train", "--core", "none", "--set", "heads.width=160")
+    return describe(tmp_path / SERVICE)
 
 
 def test_a_copy_from_before_is_no_refutation(trained_workspace: TrainedWorkspace) -> None:

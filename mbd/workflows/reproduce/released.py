@@ -7,24 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbd.canonical.digest import sha256_file
-from mbd.canonical.numbers import from_decimal
 from mbd.certificate.rules import POLICY_FILE
-from mbd.certificate.statement import Parameters, Predicate
-from mbd.deletion.check import check_deviation
-from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise
-from mbd.deletion.parameters import HeadPolicy
+from mbd.certificate.statement import Predicate
 from mbd.errors import DataError, IntegrityError, MbdError
-from mbd.head.integers import Ints
-from mbd.head.solve import residual_bound, solve, solve_within
-from mbd.head.state import HeadState
-from mbd.privacy.accountant import noise_steps
-from mbd.values import FileDigest
+from mbd.model.inference import Extractor
+from mbd.model.scaling import Scaler
+from mbd.model.snapshot import load_core
+from mbd.values import FileDigest, parse_availability
 from mbd.verify.artifacts import CORE_FILES, check_core, check_policy
 from mbd.verify.case import Case, CheckFailed, Undecided
+from mbd.verify.core_file import WEIGHTS_FILE as CORE_WEIGHTS
 from mbd.verify.head_file import read_head
 from mbd.verify.model_policy import ModelPolicy, parse_policy
 from mbd.workflows.policy import Policy
-from mbd.workflows.reproduce_data import reading
+from mbd.workflows.reproduce.files import reading
 from mbd.workflows.snapshots import HEADS_FOLDER, ModelSnapshot, ReleasedHead, head_file
 
 
@@ -59,16 +55,13 @@ class ReleasedFiles:
         if POLICY_FILE not in self.found:
             return None
         content = self._snapshot(POLICY_FILE).read(POLICY_FILE)
-        stated = parse_policy(content)
+        stated = parse_policy(content)  # closed: what `Policy` does not read has no place there
         check_policy(predicate, stated)
         self._check_core(stated)
         try:
-            policy = _checked(Policy.from_bytes(content))
+            return _checked(Policy.from_bytes(content))
         except MbdError as error:
             raise CheckFailed(error.message, code="policy.invalid") from error
-        if policy.to_bytes() != content:
-            raise CheckFailed("the policy holds more than a policy", code="policy.invalid")
-        return policy
 
     def _check_core(self, policy: ModelPolicy) -> None:
         """The files of the core hold the core that the policy fixed, and nothing else."""
@@ -82,6 +75,23 @@ class ReleasedFiles:
                 raise CheckFailed(error.message, code="artifact.core") from error
         elif own <= self.found.keys():
             raise Undecided("the core lies in two models", code="reproduce.incomplete")
+
+    def extractor(self, policy: Policy) -> Extractor:
+        """What makes rows of records: the policy's scaling, and its core.
+
+        Raises:
+            Undecided: It cannot be made here (`reproduce.unreadable`), or the core is not here
+                (`reproduce.incomplete`).
+        """
+        core, family = None, [parse_availability(name) for name in policy.heads]
+        if policy.core == "trained":
+            if not self.found.keys() >= CORE_FILES:
+                raise Undecided("the core is not here", code="reproduce.incomplete")
+            folder = self.found[CORE_WEIGHTS]
+            with reading(folder):
+                core = load_core(folder)
+        with reading(self.found[POLICY_FILE]):
+            return Extractor(Scaler.from_json(policy.scaler), family, core, policy.base)
 
     def head(self, name: str) -> ReleasedHead:
         """A released head.
@@ -148,71 +158,6 @@ def _refuse_torn(path: Path) -> None:
             read_head(path)
         except DataError as error:
             raise Undecided(f"{path} is torn", code="reproduce.unreadable") from error
-
-
-def check_released(
-    predicate: Predicate, policy: Policy, released: ReleasedHead, name: str, state: HeadState
-) -> tuple[str | None, HeadNoise | None]:
-    """Hold a head against the optimum of its state; what is wrong with it, and its noise, or None.
-
-    Lambda, units and grid are those of the policy, which the certificate repeats; the noise is
-    what the certificate states for the heads that it replaced, and for the others what their
-    files say, if the policy allows it.
-
-    Raises:
-        CheckFailed: It declares other noise than it may (`artifact.noise`), has another shape
-            than the policy says (`artifact.head`), or states a tolerance that nothing reaches
-            (`reproduce.tolerance`).
-        ArithmeticRefused: The optimum cannot be computed.
-    """
-    constants = policy.heads[name].constants
-    if released.weights.shape != (constants.dimension, constants.outputs):
-        raise CheckFailed(f"head {name} has another shape", code="artifact.head")
-    noisy = noise_steps(constants.sigma, constants.grid)
-    guarantee, allowed = predicate.guarantee, {0, noisy}
-    if name in guarantee.selected_heads:
-        allowed = {noisy} if guarantee.guarantee_class == "certified" else {0}
-    if released.noise_steps not in allowed:
-        raise CheckFailed(
-            f"head {name} declares noise of {released.noise_steps} grid steps, not of "
-            f"{' or '.join(map(str, sorted(allowed)))}",
-            code="artifact.noise",
-        )
-    optimum = solve(state, constants.scale, constants.grid)
-    for stated in guarantee.parameters:
-        if stated.head == name:
-            _check_tolerance(stated, constants, state, optimum)
-    deviation = released.weights - optimum
-    found = check_deviation(
-        deviation,
-        grid=constants.grid,
-        sigma=constants.sigma if released.noise_steps else None,
-        threshold=MODEL_THRESHOLD / 2 / len(guarantee.heads),
-    )
-    noise = HeadNoise(name, deviation, noisy) if released.noise_steps else None
-    return None if found.passed else found.detail, noise
-
-
-def _check_tolerance(
-    stated: Parameters, constants: HeadPolicy, state: HeadState, optimum: Ints
-) -> None:
-    """What surgery found before its noise can have had a residual within the stated tolerance.
-
-    Nobody sees it; but where neither the rounded optimum nor what refinement on the grid finds
-    is within tau, an honest engine releases nothing. These are all that it tries.
-    """
-    tolerance, scale, grid = from_decimal(stated.tolerance), constants.scale, constants.grid
-    bound = residual_bound(state, scale, optimum, grid)
-    if bound <= tolerance:
-        return
-    for precision in ("double", "single"):
-        if solve_within(state, scale, grid, float(tolerance), precision) is not None:
-            return
-    raise CheckFailed(
-        f"head {stated.head}: a residual of {bound:.3g} is what its state and grid allow, but "
-        f"{float(tolerance):.3g} is the tolerance that epsilon was computed from",
-        code="reproduce.tolerance",
-    )
 
 
 def _checked(policy: Policy) -> Policy:

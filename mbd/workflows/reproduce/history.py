@@ -11,43 +11,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mbd.canonical.json import loads_strict
 from mbd.canonical.tree import leaf_hash
-from mbd.certificate.bundle import MAX_BUNDLE_BYTES, parse_bundle
 from mbd.certificate.statement import PolicyEntry
 from mbd.errors import DataError, IntegrityError, MbdError
-from mbd.ledger.binding import check_body
-from mbd.ledger.entry import Entry, parse_entry
+from mbd.ledger.entry import parse_entry
 from mbd.ledger.merkle import HASH_BYTES, RightEdge
 from mbd.ledger.note import Checkpoint, open_checkpoint
 from mbd.verify.case import Case, Undecided
-from mbd.verify.reading import read_regular
 from mbd.verify.trust import TrustedLog
-from mbd.workflows.reproduce_database import opened
+from mbd.workflows.reproduce.database import opened
+from mbd.workflows.reproduce.later import Later, later_entry
 from mbd.workflows.snapshots import ModelSnapshot
 
-_CHANGING = frozenset({"certificate", "growth", "policy", "erasure"})
-"""Entries that change data or model, unless a closer look says that this one does not."""
-_HARMLESS = frozenset({"body", "subject secret"})
-"""Reasons of erasures that say nothing of data or model (`mbd.workflows.destruction`)."""
-_MAX_BODY_BYTES = 1 << 24
 _OPEN = (
     "SELECT count(*) FROM request JOIN batch ON batch.batch_id = request.batch_id "
     "WHERE NOT batch.queued AND request.stage NOT IN ('completed', 'cancelled')"
 )
-
-
-@dataclass(frozen=True)
-class Later:
-    """An entry after the certificate."""
-
-    index: int
-    type: str
-    changes: bool
-    """Whether data or model may be others since."""
-
-    def __str__(self) -> str:
-        return f"{self.index} ({self.type})"
 
 
 @dataclass(frozen=True)
@@ -117,7 +96,7 @@ def _read(
             rest += 1
             continue
         if edge.size > index:
-            later.append(_later(connection, edge.size, parse_entry(leaf), leaf, case, folder))
+            later.append(later_entry(connection, edge.size, parse_entry(leaf), leaf, case, folder))
         if edge.size == stated.index:
             announced = _is_policy(leaf, stated)
         if abs(edge.size - index) == 1:
@@ -168,51 +147,6 @@ def _leaves(connection: sqlite3.Connection) -> Iterator[bytes]:
         if index != expected or not isinstance(leaf, bytes):
             raise _unreadable(f"entry {expected} is missing")
         yield leaf
-
-
-def _later(
-    connection: sqlite3.Connection, index: int, entry: Entry, leaf: bytes, case: Case, folder: Path
-) -> Later:
-    changes = entry.type in _CHANGING
-    if entry.type == "certificate":
-        changes = not _is_sibling(connection, index, leaf, case, folder)
-    elif entry.type == "erasure":
-        changes = not _is_harmless(connection, index, entry)
-    return Later(index, entry.type, changes)
-
-
-def _is_sibling(
-    connection: sqlite3.Connection, index: int, leaf: bytes, case: Case, folder: Path
-) -> bool:
-    """Whether a later certificate is known to be about the same model: of the same batch, say.
-
-    Its body is sealed in the ledger; its bundle lies in `certs/`, unless that was left out.
-    """
-    query = "SELECT certificate_id FROM entry WHERE entry_index = ?"
-    (name,) = connection.execute(query, (index,)).fetchone()
-    path = folder / "certs" / f"{Path(str(name)).name}.json"
-    try:
-        bundle = parse_bundle(read_regular(path, MAX_BUNDLE_BYTES))
-        entry, envelope = parse_entry(bundle.entry), bundle.envelope
-        if bundle.entry != leaf or entry.digest != envelope.digest():
-            return False
-        found = bundle.statement().predicate.deletion.model_after.digest
-    except MbdError:
-        return False
-    return found == case.statement.predicate.deletion.model_after.digest
-
-
-def _is_harmless(connection: sqlite3.Connection, index: int, entry: Entry) -> bool:
-    """Whether an erasure is known to have destroyed secrets or bodies only."""
-    query = "SELECT content FROM body WHERE entry_index = ?"
-    row = connection.execute(query, (index,)).fetchone()
-    try:
-        body = b"" if row is None else bytes(row[0])
-        check_body(entry, body)
-        found = loads_strict(body, max_bytes=_MAX_BODY_BYTES)
-    except (MbdError, TypeError):
-        return False
-    return isinstance(found, dict) and found.get("reason") in _HARMLESS
 
 
 def _unfinished(connection: sqlite3.Connection, folder: Path) -> str | None:

@@ -7,8 +7,8 @@ manifest names is data that was kept beside the data.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,15 +16,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mbd.certificate.receipt import Receipt
-from mbd.data.buckets import MANIFEST, BucketFolder
-from mbd.data.schema import DatasetSchema
+from mbd.data.buckets import MANIFEST
 from mbd.data.search import RECORD_IDS, Searcher
 from mbd.data.traces import Traces
-from mbd.errors import IntegrityError
-from mbd.verify.case import Undecided
+from mbd.errors import MbdError
+from mbd.verify.case import CheckFailed, Undecided
 from mbd.verify.model_policy import MAX_POLICY_BYTES
 
 FOLDERS = ("data", "models", "state")
@@ -41,15 +39,18 @@ _MAX_DURATION_BYTES = 1 << 10
 _MAX_SCANNED_BYTES = 1 << 28
 """Of files that nothing names: those beyond are named all the same."""
 _PIECE = 1 << 18
-_LEAST_ROW_BYTES = 16
-"""A row has four texts at least, each with its length."""
-_SOME_ROWS = 64
-_BUCKET = re.compile(r"bucket-[0-9]{6,}\.[0-9]{8,}\.parquet")
-_PLAIN = frozenset({"PLAIN", "RLE"})
-_RECORD_COLUMNS = ("record_id", "subject", "cohort", "split", "label")
-_ITEM_COLUMNS = ("steps", "salt", "values")
-_ROW_COLUMNS = ("head", "record_id", "subject", "v", "t")
-_ABOUT = frozenset({b"ARROW:schema"})
+_TORN = (
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,
+    pa.ArrowException,
+)
+"""What decoders say of a file whose digest fits and whose content makes no sense."""
 
 
 @dataclass(frozen=True)
@@ -116,66 +117,19 @@ def list_files(root: Path) -> Files:
     return Files(root, sizes)
 
 
-class PlainBuckets(BucketFolder):
-    """Buckets as our own program writes them: nothing packed, and nothing beside their columns."""
-
-    @classmethod
-    def open(cls, folder: Path) -> PlainBuckets:
-        """See `BucketFolder.open`; a manifest names files of its own folder only."""
-        found = super().open(folder)
-        for one in found.manifest.files:
-            if one is not None and not _BUCKET.fullmatch(str(one.name)):
-                raise IntegrityError(f"{folder / MANIFEST} names a file that is no bucket")
-        return cls(folder, found.manifest)
-
-    def read(self, bucket: int) -> bytes | None:
-        """See `BucketFolder.read`; the content takes no more memory than it says.
-
-        Raises:
-            IntegrityError: Also where it is packed.
-            Undecided: It holds more than its columns (`reproduce.unlisted`).
-        """
-        content = super().read(bucket)
-        if content is not None:
-            check_plain(content, self.path(bucket), self._columns())
-        return content
-
-    def _columns(self) -> frozenset[str]:
-        """The columns that its files have: of records, or of prepared rows."""
-        if "schema" not in self.manifest.header:
-            return frozenset(_ROW_COLUMNS)
-        names = DatasetSchema.from_json(self.manifest.header["schema"]).names
-        items = (f"{name}.{column}" for name in names for column in _ITEM_COLUMNS)
-        return frozenset({*_RECORD_COLUMNS, *items})
-
-
-def check_plain(content: bytes, path: object, wanted: frozenset[str]) -> None:
-    """Refuse a Parquet file that expands when it is read, or has bytes that nobody reads.
+@contextlib.contextmanager
+def reading(what: Path) -> Iterator[None]:
+    """A file that cannot be read is no reason to accuse anybody.
 
     Raises:
-        IntegrityError: It is packed.
-        Undecided: Something lies between or beside its columns (`reproduce.unlisted`).
+        Undecided: With code `reproduce.unreadable`.
     """
-    file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
-    about = file.metadata
-    columns = [
-        about.row_group(group).column(column)
-        for group in range(about.num_row_groups)
-        for column in range(about.num_columns)
-    ]
-    plain = all(one.compression == "UNCOMPRESSED" and set(one.encodings) <= _PLAIN
-                for one in columns)  # fmt: skip
-    if not plain or about.num_rows * _LEAST_ROW_BYTES > len(content):
-        raise IntegrityError(f"{path} is packed, as no data store of this program is")
-    beside = {one.path_in_schema for one in columns} - wanted
-    held = 4 + sum(one.total_compressed_size for one in columns) + about.serialized_size + 8
-    if beside or held != len(content) or not (about.metadata or {}).keys() <= _ABOUT:
-        raise _kept(f"{path} holds something beside its columns")
-    size = 0
-    for batch in file.iter_batches(batch_size=_SOME_ROWS, use_threads=False):
-        size += batch.nbytes
-        if size > 2 * len(content):
-            raise IntegrityError(f"{path} is packed, as no data store of this program is")
+    try:
+        yield
+    except (CheckFailed, Undecided):
+        raise
+    except (MbdError, OSError, *_TORN) as error:
+        raise unreadable(what, error) from error
 
 
 def check_unlisted(paths: tuple[str, ...], *, searched: bool) -> None:
@@ -187,7 +141,7 @@ def check_unlisted(paths: tuple[str, ...], *, searched: bool) -> None:
     if paths:
         more = f", and {len(paths) - 1} more" if len(paths) > 1 else ""
         looked = "; no value of the receipt was found there as it was" if searched else ""
-        raise _kept(f"no manifest names {paths[0]}{more}{looked}")
+        raise kept_beside(f"no manifest names {paths[0]}{more}{looked}")
 
 
 def _most(where: str) -> int:
@@ -216,5 +170,12 @@ def _odd(where: str, why: str) -> Undecided:
     return Undecided(f"{where} {why}", code="reproduce.unreadable")
 
 
-def _kept(why: str) -> Undecided:
+def kept_beside(why: str) -> Undecided:
+    """What to raise where something is kept that nothing names."""
     return Undecided(why, code="reproduce.unlisted")
+
+
+def unreadable(what: Path, why: object) -> Undecided:
+    """What to raise where something of the copy cannot be read."""
+    text = why.message if isinstance(why, MbdError) else str(why)
+    return Undecided(f"{what} cannot be read: {text}", code="reproduce.unreadable")

@@ -6,104 +6,35 @@ memory at a time, beside the states of the heads and the ids of the training rec
 
 from __future__ import annotations
 
-import contextlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import pyarrow as pa
 
 from mbd.canonical.items import Item, root_of_items
 from mbd.canonical.tree import leaf_hash, node_hash, tree_proofs, tree_root
 from mbd.canonical.ulid import is_ulid
-from mbd.certificate.receipt import Receipt
 from mbd.data.buckets import MANIFEST
 from mbd.data.items import items_of
 from mbd.data.prepared import Bucket, PreparedStore
-from mbd.data.records import Records, Sequence2D
+from mbd.data.records import Records
 from mbd.data.store import Store
-from mbd.errors import ArithmeticRefused, MbdError
+from mbd.errors import ArithmeticRefused
 from mbd.head.state import HeadState
-from mbd.values import Availability, parse_availability
-from mbd.verify.case import CheckFailed, Undecided
+from mbd.model.inference import Extractor
+from mbd.values import Availability
+from mbd.verify.case import Undecided
 from mbd.workflows.cross_check import row_problems, trained_on
 from mbd.workflows.policy import Policy
-from mbd.workflows.reproduce_files import PlainBuckets
+from mbd.workflows.reproduce.buckets import PlainBuckets
+from mbd.workflows.reproduce.files import reading, unreadable
+from mbd.workflows.reproduce.forget_set import ForgetSet
+from mbd.workflows.reproduce.remade import RemadeRows
 from mbd.workflows.sums import sum_rows
 
 Progress = Callable[[int, int], None]
 
-_LEAST_DIFFERENT = 3
-"""Different numbers that a value has, to be one that nobody else says by chance."""
 _MAX_HEADER_BYTES = 4096  # of a file of tensors, with the number of rows
 _NO_KEY = b""  # it only says where to look for a person, and everything is read here
-_TORN = (
-    KeyError,
-    IndexError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    RuntimeError,
-    pa.ArrowException,
-)
-"""What decoders say of a file whose digest fits and whose content makes no sense."""
-
-
-@dataclass
-class ForgetSet:
-    """What a receipt says is gone, and where it was met."""
-
-    receipt: Receipt
-    kept: set[str] = field(default_factory=set)
-    """Erased items that are still there: their salts are."""
-    there: set[str] = field(default_factory=set)
-    """Places where the person has a revoked channel, whatever its content."""
-    equal: Counter[str] = field(default_factory=Counter)
-    """Digests of erased values that are stored under other names and salts, and how often."""
-
-    @property
-    def items(self) -> tuple[Item, ...]:
-        """What was erased, as the data set held it."""
-        who = self.receipt.subject
-        return tuple(
-            Item(subject=who, **one.model_dump(exclude={"index", "proof"}))
-            for one in self.receipt.items
-        )
-
-    def __post_init__(self) -> None:
-        items = self.receipt.items
-        self._salts = {one.salt for one in items}
-        self._values = {one.features for one in items}
-        self._records = {(one.record, one.modality, one.features) for one in items}
-        self._modalities = frozenset(self.receipt.modalities)
-
-    def meet(self, item: Item, value: Sequence2D) -> None:
-        """Look at one stored item.
-
-        A salt was drawn at random when the value was stored, so the same salt is the same
-        item. An equal value with another salt may be somebody else's own, or a copy: nobody can
-        tell. One that hardly varies says nothing.
-        """
-        name = item.modality
-        own = item.subject == self.receipt.subject
-        renamed = not own and (item.record, name, item.features) in self._records
-        if item.salt in self._salts or renamed:
-            self.kept.add(f"{name} of record {item.record}")
-        elif own and name in self._modalities:
-            self.there.add(f"{name} in the data store")
-        elif item.features in self._values and len(np.unique(value)) >= _LEAST_DIFFERENT:
-            self.equal[item.features] += 1
-
-    def meet_rows(self, rows: Bucket) -> None:
-        """Look at prepared rows of one bucket."""
-        for head, found in rows.items():
-            revoked = self._modalities & parse_availability(head)
-            if revoked and self.receipt.subject in found.subjects:
-                self.there.add(f"{', '.join(sorted(revoked))} in the rows of head {head}")
 
 
 @dataclass(frozen=True)
@@ -114,6 +45,8 @@ class RetainedRecords:
     """Digest of the data set (hex), from what the files hold."""
     training: Mapping[str, tuple[str, Availability]]
     """Subject and channels of each training record."""
+    places: Mapping[str, int]
+    """Bucket of each training record."""
     before: frozenset[str]
     """What the digest was with the receipt's items, one for each bucket that they may have been
     in: only the workspace's key tells which. Empty without a receipt."""
@@ -126,6 +59,8 @@ class RetainedRows:
     states: Mapping[str, HeadState]
     problems: tuple[str, ...]
     """Rows that no record stands behind, or that count twice."""
+    remade: RemadeRows
+    """The same rows, made of their records again."""
 
     @property
     def largest_state(self) -> int:
@@ -178,6 +113,7 @@ class RetainedData:
         folder, roots, whole = self.root / "store", list[bytes](), list[bytes]()
         erased = () if forget is None else forget.items
         training: dict[str, tuple[str, Availability]] = {}
+        places: dict[str, int] = {}
         with reading(folder):
             store = Store(PlainBuckets.open(folder), _NO_KEY)
             for bucket in store.buckets():
@@ -188,13 +124,20 @@ class RetainedData:
                     _meet(forget, records, items)
                     whole.append(leaf_hash(root_of_items((*items, *erased))))
                 roots.append(leaf_hash(root_of_items(items)))
-                training |= trained_on(records)
-        return RetainedRecords(tree_root(roots).hex(), training, _with_each(roots, whole))
+                found = trained_on(records)
+                training |= found
+                places |= dict.fromkeys(found, bucket)
+        before = _with_each(roots, whole)
+        return RetainedRecords(tree_root(roots).hex(), training, places, before)
 
     def rows(
-        self, policy: Policy, records: RetainedRecords, forget: ForgetSet | None
+        self,
+        policy: Policy,
+        extractor: Extractor,
+        records: RetainedRecords,
+        forget: ForgetSet | None,
     ) -> RetainedRows:
-        """Sum the prepared rows of a training; hold each against the records.
+        """Sum the prepared rows of a training; hold each against its record.
 
         Raises:
             Undecided: There are none here (`reproduce.incomplete`), or a file is missing or torn
@@ -208,10 +151,15 @@ class RetainedData:
             )
         problems: set[str] = set()
         seen: dict[str, set[str]] = {}
+        with reading(self.root):
+            store = Store(PlainBuckets.open(self.root / "store"), _NO_KEY)
+        remade = RemadeRows(policy, extractor, store, records.places)
 
         def held_against_records() -> Iterator[Bucket]:
-            for rows in self._buckets(folder):
+            for bucket, count, rows in self._buckets(folder):
                 _check_shapes(policy, rows, folder)
+                with reading(self.root):
+                    remade.compare(bucket, count, rows)
                 for head, found in rows.items():
                     mine = seen.setdefault(head, set())
                     problems.update(row_problems(head, found, records.training, mine))
@@ -222,24 +170,25 @@ class RetainedData:
         try:
             states = sum_rows(policy, held_against_records())
         except ArithmeticRefused as error:
-            raise _unreadable(folder, error) from error
-        return RetainedRows(states, tuple(sorted(problems)))
+            raise unreadable(folder, error) from error
+        return RetainedRows(states, tuple(sorted(problems)), remade)
 
     def meet_other_rows(self, forget: ForgetSet, policy: Policy | None) -> None:
         """Look for the forget set in the rows of other trainings, which nobody should keep."""
         for folder in self._prepared():
             if policy is None or folder.name != policy.training_id:
-                for rows in self._buckets(folder):
+                for _, _, rows in self._buckets(folder):
                     forget.meet_rows(rows)
 
-    def _buckets(self, folder: Path) -> Iterator[Bucket]:
+    def _buckets(self, folder: Path) -> Iterator[tuple[int, int, Bucket]]:
+        """Number of each bucket, how many there are, and its rows."""
         with reading(folder):
             store = PreparedStore(PlainBuckets.open(folder), _NO_KEY)
         for bucket in store.buckets():
             self.progress(bucket, len(store.buckets()))
             with reading(folder):
                 rows = store.read_bucket(bucket)
-            yield rows
+            yield bucket, len(store.buckets()), rows
 
     def _prepared(self) -> list[Path]:
         return sorted(path.parent for path in self.root.glob(f"prepared/*/{MANIFEST}"))
@@ -273,32 +222,12 @@ def root_from_proof(leaf: bytes, place: int, size: int, proof: Sequence[bytes]) 
     return digest
 
 
-@contextlib.contextmanager
-def reading(what: Path) -> Iterator[None]:
-    """A file that cannot be read is no reason to accuse anybody.
-
-    Raises:
-        Undecided: With code `reproduce.unreadable`.
-    """
-    try:
-        yield
-    except (CheckFailed, Undecided):
-        raise
-    except (MbdError, OSError, *_TORN) as error:
-        raise _unreadable(what, error) from error
-
-
 def _check_shapes(policy: Policy, rows: Bucket, folder: Path) -> None:
     """Rows must be of the policy's heads, and as wide as it says."""
     for head, found in rows.items():
         design = policy.heads.get(head)
         if design is None:
-            raise _unreadable(folder, f"rows of head {head}, which the model does not have")
+            raise unreadable(folder, f"rows of head {head}, which the model does not have")
         wanted = (design.feature_map.inputs, design.constants.outputs)
         if (found.v.shape[1], found.t.shape[1]) != wanted:
-            raise _unreadable(folder, f"rows of head {head} have another width than its policy's")
-
-
-def _unreadable(what: Path, why: object) -> Undecided:
-    text = why.message if isinstance(why, MbdError) else str(why)
-    return Undecided(f"{what} cannot be read: {text}", code="reproduce.unreadable")
+            raise unreadable(folder, f"rows of head {head} have another width than its policy's")

@@ -1,0 +1,78 @@
+"""With the receipt: nothing that it lists is kept, and it lists what the data set lacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mbd.data.buckets import MANIFEST
+from mbd.verify.case import Undecided
+from mbd.workflows.reproduce.data import RetainedData, RetainedRecords
+from mbd.workflows.reproduce.doubts import Doubts, consents, more
+from mbd.workflows.reproduce.files import Files, reading
+from mbd.workflows.reproduce.forget_set import ForgetSet
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What a receipt says is gone, held against a workspace that was read."""
+
+    forget: ForgetSet
+    doubts: Doubts
+
+    def check_gone(self, *, same: bool) -> None:
+        """Nothing that the receipt lists is there, unless the person allowed it again.
+
+        Args:
+            same: The state that the certificate commits to is that of the retained rows.
+        """
+        if self.forget.kept:
+            found = sorted(self.forget.kept)
+            why = f"{found[0]} is still stored" + more(found)
+            self.doubts.refute("reproduce.forget_set", why, certain=same)
+        if self.forget.there:
+            found = sorted(self.forget.there)
+            self._refute_unless_allowed(f"the person's {found[0]}" + more(found))
+
+    def check_beside(self, files: Files, data: RetainedData) -> None:
+        """No value that the receipt lists lies in a file that is no data in force."""
+        named = data.listed(None)
+        manifests = (path for path in named if path.endswith(MANIFEST))
+        states = (path for path in files.sizes if path.startswith("state/"))
+        paths = (*manifests, *files.unlisted((*named, *states)))
+        with reading(files.root):
+            found = list(files.holding(self.forget.receipt, paths))
+        if found:
+            self._refute_unless_allowed(f"{found[0]} holds what the receipt lists" + more(found))
+
+    def check_before(self, records: RetainedRecords) -> str:
+        """What the receipt lists is what the data set of before had more; in words.
+
+        So the receipt is about this data at all. Of a batch others' items are missing as well.
+        """
+        opening = self.forget.receipt.openings.dataset_before
+        if opening is not None and opening.digest in records.before:
+            return "with what the receipt lists the records are the data set of before"
+        if not self.doubts.history.in_batch:
+            why = "with what the receipt lists the records are not the data set of before"
+            self.doubts.refute("reproduce.before", why)
+        return (
+            "not compared: the data set of before, from which the certificates beside this one "
+            "in the log may have taken something too"
+        )
+
+    def check_copies(self) -> None:
+        """No erased value is stored under another name, where nobody can tell whose it is.
+
+        Raises:
+            Undecided: With code `reproduce.copies`.
+        """
+        if self.forget.equal:
+            raise Undecided(
+                f"{len(self.forget.equal)} of the erased values are stored under other names too: "
+                "somebody else's own, copies that were there before, which no certificate covers, "
+                "or the data itself, renamed",
+                code="reproduce.copies",
+            )
+
+    def _refute_unless_allowed(self, why: str) -> None:
+        self.doubts.refute("reproduce.forget_set", why, consents, code="reproduce.consent")
