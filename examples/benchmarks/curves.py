@@ -26,9 +26,7 @@ from mbd.data.cohorts import CohortRule, CohortRules
 from mbd.data.synthetic import synthesise
 from mbd.errors import UsageError
 from mbd.values import availability_name, nonempty_subsets
-from mbd.workflows.design import Design, design_model
-from mbd.workflows.recipe import Recipe
-from mbd.workspace.settings import HeadSettings, Settings
+from mbd.workflows.design import Design
 
 SHARES = (0.0, 0.1, 0.25, 0.5)
 """Of the people who are foundation; 0: calibration people only."""
@@ -48,23 +46,12 @@ class Line:
     said: str = ""
 
 
-def load(data: Path, name: str, seed: int, width: int) -> Setting:
+def load(data: Path, name: str, seed: int, width: int | None) -> Setting:
     """A real data set, or the synthetic sequences."""
     if name == SYNTHETIC:
         records, schema = synthesise(users=60, records=1200, seed=seed)
         return Setting(records, schema, seed, width)
     return quality.load(data, name, seed, width)
-
-
-def made(setting: Setting, core: str, said: list[str] | None = None) -> Design:
-    """What `mbd train --core ...` decides; `said` takes what it notes."""
-    settings = Settings(
-        format=1, id="benchmark", issuer="benchmark", origin="benchmark",
-        heads=HeadSettings(width=setting.width),
-    )  # fmt: skip
-    recipe = Recipe.of(settings, core=core, seed=setting.seed, device="cpu")
-    note = (lambda text: None) if said is None else said.append
-    return design_model(setting.records, setting.schema, recipe, training_id="benchmark", note=note)
 
 
 def with_heads(setting: Setting, design: Design) -> Scores:
@@ -80,9 +67,9 @@ def shares(setting: Setting) -> Iterator[Line]:
         one = _with_share(setting, share)
         tested = replace(one, people=frozenset(never))
         label = f"foundation {share:g}" if share else f"calibration, {CALIBRATION_PEOPLE} people"
-        yield Line(f"{label}: heads, no core", with_heads(tested, made(one, "none")))
+        yield Line(f"{label}: heads, no core", with_heads(tested, quality.design(one, "none")))
         if share:
-            design = made(one, "trained")
+            design = quality.design(one, "trained")
             yield Line(f"{label}: core alone", tested.score(quality.alone(design.extractor)))
             yield Line(f"{label}: core + heads", with_heads(tested, design))
     yield Line("deep, trained on everybody", quality.deep(tested))
@@ -113,7 +100,7 @@ def widths(setting: Setting) -> Iterator[Line]:
     for width in WIDTHS:
         one = replace(setting, width=width)
         try:
-            yield Line(f"d = {width}", with_heads(one, made(one, "none")))
+            yield Line(f"d = {width}", with_heads(one, quality.design(one, "none")))
         except UsageError as error:
             print(f"d = {width} left out: {error.message}", file=sys.stderr)
 
@@ -121,8 +108,8 @@ def widths(setting: Setting) -> Iterator[Line]:
 def auto(setting: Setting) -> Iterator[Line]:
     """Losses that decide, and how both do on rows that nothing was decided on."""
     said: list[str] = []
-    chosen = made(setting, "auto", said)
-    other = made(setting, "none" if chosen.policy.core == "trained" else "trained")
+    chosen = quality.design(setting, "auto", note=said.append)
+    other = quality.design(setting, "none" if chosen.policy.core == "trained" else "trained")
     losses = [found for text in said for found in re.findall(r"\d+\.\d+", text)]
     held_out = dict(zip(("trained", "none"), losses, strict=True))
     for design in sorted((chosen, other), key=lambda one: one.policy.core):
@@ -149,7 +136,9 @@ def report(table: str, name: str, settings: list[Setting]) -> None:
     schema = settings[0].schema
     columns = [availability_name(p) for p in nonempty_subsets(schema.names)]
     metric = quality.LEADING[schema.task.kind]
-    print(f"\n{table}, {name}: {metric}, {len(settings)} seed(s), d = {settings[0].width}")
+    print(
+        f"\n{table}, {name}: {metric}, {len(settings)} seed(s), d {settings[0].width or 'chosen'}"
+    )
     print(f"{'':38}" + "".join(f"{column:>19}" for column in (*columns, "mean")))
     for label, lines in found.items():
         scores = [[line.scores[column] for column in columns] for line in lines]
@@ -170,7 +159,7 @@ def main() -> None:
     parser.add_argument("--table", choices=TABLES, action="append", help="only this; may repeat")
     parser.add_argument("--set", choices=SETS, action="append", help="only this; may repeat")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--width", type=int, default=quality.WIDTH, help="d, where it is one")
+    parser.add_argument("--width", type=int, help="d where it is no column; chosen unless told")
     parser.add_argument("--quick", action="store_true", help="one seed, d = 512")
     arguments = parser.parse_args()
     seeds, width = (1, 512) if arguments.quick else (arguments.seeds, arguments.width)

@@ -37,7 +37,7 @@ from mbd.model.scaling import fit_scaler
 from mbd.training.loop import train_core
 from mbd.training.settings import CoreSettings
 from mbd.values import Availability, availability_name, nonempty_subsets
-from mbd.workflows.design import Design, design_model
+from mbd.workflows.design import Design, Note, design_model
 from mbd.workflows.model import present, targets_of
 from mbd.workflows.recipe import Recipe
 from mbd.workflows.rows import learning_rows, prepare
@@ -53,7 +53,8 @@ HERE = Path(__file__).resolve()
 DATA = HERE.parents[3] / "shared" / "data"
 SETS = {"RAVDESS": ("ravdess_av.npz", "ravdess.toml"), "MOSI": ("mosi_utt.npz", "mosi.toml")}
 LEADING = {"regression": "mae", "classification": "accuracy"}
-WIDTH = 2048
+BEFORE = HeadSettings(width=2048, frequency_std=1.0)
+"""All heads alike: what `mbd train` did before it chose width and bandwidth."""
 RIDGE = tuple(10.0**k for k in range(-2, 6))
 
 
@@ -64,7 +65,8 @@ class Setting:
     records: Records
     schema: DatasetSchema
     seed: int
-    width: int
+    width: int | None
+    """d of every head; None: chosen per head."""
     people: frozenset[str] | None = None
     """Revocable people whose test rows count; None: all of them."""
 
@@ -94,7 +96,7 @@ def want(data: Path, names: Iterable[str]) -> None:
         raise SystemExit(f"{missing[0]} is not here: name the folder with --data DIR")
 
 
-def load(data: Path, name: str, seed: int, width: int) -> Setting:
+def load(data: Path, name: str, seed: int, width: int | None) -> Setting:
     """Import a data set; the seed draws who is foundation."""
     source, rules = (data / file for file in SETS[name])
     spec = load_spec(rules)
@@ -144,17 +146,21 @@ def deep(setting: Setting) -> Scores:
     return setting.score(alone(Extractor(scaler, family, trained.core, (0.0,) * task.outputs)))
 
 
-def design(setting: Setting, core: str) -> Design:
+def design(
+    setting: Setting, core: str, heads: HeadSettings | None = None, note: Note = lambda text: None
+) -> Design:
     """What `mbd train --core ...` decides on the foundation cohort."""
+    if heads is None:
+        heads = HeadSettings(width=setting.width or "auto")
     settings = Settings(
         format=1,
         id="benchmark",
         issuer="benchmark",
         origin="benchmark",
-        heads=HeadSettings(width=setting.width),
+        heads=heads,
     )
     recipe = Recipe.of(settings, core=core, seed=setting.seed, device="cpu")
-    return design_model(setting.records, setting.schema, recipe, training_id="benchmark")
+    return design_model(setting.records, setting.schema, recipe, training_id="benchmark", note=note)
 
 
 def state_of(made: Design, records: Records) -> dict[str, HeadState]:
@@ -214,15 +220,31 @@ def measure(setting: Setting) -> Iterator[tuple[str, Scores]]:
     yield "deep, trained on everybody", deep(setting)
     trained, plain = design(setting, "trained"), design(setting, "none")
     chosen = design(setting, "auto").policy.core
-    print(f"seed {setting.seed}: --core auto chooses {chosen}", file=sys.stderr, flush=True)
+    tell(setting, f"--core auto chooses {chosen}; heads without a core: {chosen_heads(plain)}")
     yield "core alone", setting.score(alone(trained.extractor))
     state = state_of(trained, setting.records)
     yield "core + heads", setting.score(with_heads(trained, released(trained, state)))
+    alike = design(setting, "none", BEFORE)
+    state = state_of(alike, setting.records)
+    yield "core none + heads, all alike", setting.score(with_heads(alike, released(alike, state)))
     state = state_of(plain, setting.records)
     yield "core none + heads", setting.score(with_heads(plain, released(plain, state)))
     after, scratch = revoke_a_tenth(setting, plain, state)
     yield "  a tenth revoked", after
     yield "  a tenth never there", scratch
+
+
+def chosen_heads(made: Design) -> str:
+    """d and lambda of every head, and the deviation of its frequencies."""
+    return ", ".join(
+        f"{name} d={head.feature_map.width} std={head.feature_map.frequency_std:.2g} "
+        f"lambda={head.constants.scale.strong_convexity:g}"
+        for name, head in made.policy.heads.items()
+    )
+
+
+def tell(setting: Setting, text: str) -> None:
+    print(f"seed {setting.seed}: {text}", file=sys.stderr, flush=True)
 
 
 def _joined(records: Records) -> Floats:
@@ -273,11 +295,12 @@ def report(name: str, settings: list[Setting]) -> None:
     columns = [availability_name(p) for p in nonempty_subsets(schema.names)]
     rows = [len(restrict(one.test, frozenset(schema.names))) for one in settings]
     print(f"\n{name}: {LEADING[schema.task.kind]} on test rows of revocable subjects")
-    print(f"d = {settings[0].width}, {len(settings)} seed(s), {min(rows)} to {max(rows)} rows")
-    print(f"{'':28}" + "".join(f"{column:>18}" for column in columns))
+    d = settings[0].width or "chosen per head"
+    print(f"d {d}, {len(settings)} seed(s), {min(rows)} to {max(rows)} rows")
+    print(f"{'':30}" + "".join(f"{column:>18}" for column in columns))
     for method, scored in found.items():
         cells = (_cell([scores[column] for scores in scored]) for column in columns)
-        print(f"{method:28}" + "".join(f"{cell:>18}" for cell in cells))
+        print(f"{method:30}" + "".join(f"{cell:>18}" for cell in cells))
 
 
 def _cell(values: list[float]) -> str:
@@ -288,10 +311,11 @@ def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
-    parser.add_argument("--quick", action="store_true", help="one seed, half the width")
+    parser.add_argument("--quick", action="store_true", help="one seed, d = 1024")
     arguments = parser.parse_args()
     want(arguments.data, SETS)
-    seeds, width = (range(1), WIDTH // 2) if arguments.quick else (range(3), WIDTH)
+    seeds = range(1) if arguments.quick else range(arguments.seeds)
+    width = 1024 if arguments.quick else None
     for name in SETS:
         report(name, [load(arguments.data, name, seed, width) for seed in seeds])
 
