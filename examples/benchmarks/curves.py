@@ -23,7 +23,6 @@ import quality
 from quality import Scores, Setting
 
 from mbd.data.cohorts import CohortRule, CohortRules
-from mbd.data.synthetic import synthesise
 from mbd.errors import UsageError
 from mbd.values import availability_name, nonempty_subsets
 from mbd.workflows.design import Design
@@ -33,8 +32,6 @@ SHARES = (0.0, 0.1, 0.25, 0.5)
 
 CALIBRATION_PEOPLE = 4
 WIDTHS = (512, 1024, 2048, 4096)
-SYNTHETIC = "synthetic"
-SETS = (*quality.SETS, SYNTHETIC)
 
 
 @dataclass(frozen=True)
@@ -44,14 +41,6 @@ class Line:
     label: str
     scores: Scores
     said: str = ""
-
-
-def load(data: Path, name: str, seed: int, width: int | None) -> Setting:
-    """A real data set, or the synthetic sequences."""
-    if name == SYNTHETIC:
-        records, schema = synthesise(users=60, records=1200, seed=seed)
-        return Setting(records, schema, seed, width)
-    return quality.load(data, name, seed, width)
 
 
 def with_heads(setting: Setting, design: Design) -> Scores:
@@ -157,20 +146,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--data", type=Path, default=quality.DATA, help="folder of the data sets")
     parser.add_argument("--table", choices=TABLES, action="append", help="only this; may repeat")
-    parser.add_argument("--set", choices=SETS, action="append", help="only this; may repeat")
+    parser.add_argument(
+        "--set", choices=quality.NAMES, action="append", help="only this; may repeat"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--width", type=int, help="d where it is no column; chosen unless told")
     parser.add_argument("--quick", action="store_true", help="one seed, d = 512")
     arguments = parser.parse_args()
     seeds, width = (1, 512) if arguments.quick else (arguments.seeds, arguments.width)
-    for name in arguments.set or SETS:
+    for name in arguments.set or quality.NAMES:
         files = quality.SETS.get(name, ())
         missing = [file for file in files if not (arguments.data / file).is_file()]
         if missing:
             print(f"{name} left out: {missing[0]} is not in {arguments.data}", file=sys.stderr)
             continue
         for table in arguments.table or TABLES:
-            report(table, name, [load(arguments.data, name, seed, width) for seed in range(seeds)])
+            report(
+                table,
+                name,
+                [quality.load(arguments.data, name, seed, width) for seed in range(seeds)],
+            )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from mbd.data.npz import import_npz
 from mbd.data.records import Records
 from mbd.data.schema import DatasetSchema
 from mbd.data.spec import FractionSpec, load_spec
+from mbd.data.synthetic import synthesise
 from mbd.deletion.exact import subtract_rows
 from mbd.deletion.parameters import head_parameters
 from mbd.deletion.release import certified_release
@@ -52,6 +53,8 @@ Scores = dict[str, float]
 HERE = Path(__file__).resolve()
 DATA = HERE.parents[3] / "shared" / "data"
 SETS = {"RAVDESS": ("ravdess_av.npz", "ravdess.toml"), "MOSI": ("mosi_utt.npz", "mosi.toml")}
+SYNTHETIC = "synthetic"
+NAMES = (*SETS, SYNTHETIC)
 LEADING = {"regression": "mae", "classification": "accuracy"}
 BEFORE = HeadSettings(width=2048, frequency_std=1.0)
 """All heads alike: what `mbd train` did before it chose width and bandwidth."""
@@ -97,7 +100,9 @@ def want(data: Path, names: Iterable[str]) -> None:
 
 
 def load(data: Path, name: str, seed: int, width: int | None) -> Setting:
-    """Import a data set; the seed draws who is foundation."""
+    """Import or synthesise a data set; the seed draws who is foundation."""
+    if name == SYNTHETIC:
+        return Setting(*synthesise(users=60, records=1200, seed=seed), seed, width)
     source, rules = (data / file for file in SETS[name])
     spec = load_spec(rules)
     if isinstance(spec.foundation, FractionSpec):
@@ -213,6 +218,16 @@ def revoke_a_tenth(
     )
 
 
+def as_new_people(setting: Setting, made: Design) -> Scores:
+    """All records of a quarter of the revocable people, by heads that learned from the others."""
+    people = sorted(set(setting.records.where(cohort="revocable").subjects))
+    new = people[setting.seed % 4 :: 4]
+    known = [i for i, one in enumerate(setting.records.subjects) if one not in new]
+    states = state_of(made, setting.records.select(known))
+    test = setting.records.where(subjects=new)
+    return setting.score(with_heads(made, released(made, states)), test)
+
+
 def measure(setting: Setting) -> Iterator[tuple[str, Scores]]:
     """Every method under one seed."""
     yield "constant predictor", constant(setting)
@@ -229,6 +244,8 @@ def measure(setting: Setting) -> Iterator[tuple[str, Scores]]:
     yield "core none + heads, all alike", setting.score(with_heads(alike, released(alike, state)))
     state = state_of(plain, setting.records)
     yield "core none + heads", setting.score(with_heads(plain, released(plain, state)))
+    yield "  new people, all alike", as_new_people(setting, alike)
+    yield "  new people", as_new_people(setting, plain)
     after, scratch = revoke_a_tenth(setting, plain, state)
     yield "  a tenth revoked", after
     yield "  a tenth never there", scratch
@@ -312,11 +329,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--quick", action="store_true", help="one seed, d = 1024")
+    parser.add_argument("--set", choices=NAMES, action="append", help="only this; may repeat")
+    parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    want(arguments.data, SETS)
+    names = arguments.set or NAMES
+    want(arguments.data, [name for name in names if name in SETS])
     seeds = range(1) if arguments.quick else range(arguments.seeds)
     width = 1024 if arguments.quick else None
-    for name in SETS:
+    for name in names:
         report(name, [load(arguments.data, name, seed, width) for seed in seeds])
 
 
