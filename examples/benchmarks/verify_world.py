@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mbd.canonical.tree import node_hash
 from mbd.canonical.ulid import new_ulid
 from mbd.certificate.bundle import Bundle
-from mbd.certificate.envelope import sign_statement
+from mbd.certificate.envelope import Envelope, sign_statement
 from mbd.certificate.issue import Issuance, LoggedPolicy, LogHead, Salts, build_statement
 from mbd.certificate.scope import RETRAINED, STORES, out_of_scope, store_row
 from mbd.ledger.entry import Entry, signed_entry, unsigned_entry
@@ -91,12 +91,17 @@ def trust() -> TrustPolicy:
     return TrustPolicy((issuer,), TrustedLog(ORIGIN, key))
 
 
-def bundles(count: int) -> list[bytes]:
-    """So many valid certificates, all classes in turn, each under a checkpoint of its own."""
+def bundles(count: int, *, one_checkpoint: bool = False) -> list[bytes]:
+    """So many valid certificates, all classes in turn.
+
+    Args:
+        count: How many.
+        one_checkpoint: All under the last one; otherwise each under one of its own.
+    """
     issuer, log = fixed_key("issuer"), Log(Signer(fixed_key("log")))
     policy = unsigned_entry("policy", START, b"the policy")
     log.append(policy)
-    made = []
+    made: list[tuple[Envelope, Entry, int, str]] = []
     for number in range(count):
         now = START + timedelta(seconds=number)
         outcome = _outcome(number, policy.digest)
@@ -105,8 +110,11 @@ def bundles(count: int) -> list[bytes]:
         signatures = [one.value for one in envelope.signatures]
         entry = signed_entry("certificate", now, envelope.signed_bytes(), signatures)
         index = log.append(entry)
-        made.append(Bundle(envelope, entry.leaf_bytes(), log.proof(index)).to_bytes())
-    return made
+        made.append((envelope, entry, index, "" if one_checkpoint else log.proof(index)))
+    return [
+        Bundle(envelope, entry.leaf_bytes(), proof or log.proof(index)).to_bytes()
+        for envelope, entry, index, proof in made
+    ]
 
 
 def _digest(*parts: object) -> bytes:

@@ -1,8 +1,7 @@
-"""A second verifier of deletion certificates, SIGNED and LOGGED, written from certs/FORMAT.md.
+"""A second verifier of deletion certificates, SIGNED and LOGGED: certs/FORMAT.md; [5] is check 5.
 
     python verify.py CERT.json [TRUST.toml]
     exit code: 0 valid, 1 invalid, 2 nothing to judge by, 3 undecided, 9 valid but not current
-It reads certs/ two folders up, or where MBD_CERTS says. A number in brackets is that of a check.
 """
 
 import base64, decimal, functools, hashlib, json, math, os, re, sys, time, tomllib
@@ -46,7 +45,7 @@ FORMATS = {"mbd-day": datetime.fromisoformat, "mbd-time": datetime.fromisoformat
            "mbd-number": lambda text: Decimal(repr(float(text))) == Decimal(text),  # fewest digits
            "mbd-head": lambda name: sorted(set(name.split("+"))) == name.split("+"),
            "mbd-ascending": lambda names: sorted(set(names)) == names, "mbd-text": NEVER.isdisjoint}
-KINDS = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
+KINDS = dict(object=dict, array=list, string=str, integer=int, number=float, null=type(None))
 KEYWORDS = {  # what others depend on comes first; objects are closed, every field is required
     "$ref": lambda value, path: fits(value, DEFINITIONS[path.removeprefix("#/$defs/")]),
     "anyOf": lambda value, schemas: any(fits(value, one) for one in schemas),
@@ -188,9 +187,10 @@ if __name__ == "__main__":
     try:
         certificate, *given = (Path(one).read_bytes() for one in sys.argv[1:])
         policy = tomllib.loads(given[0].decode()) if given else {}
+        need(all(fits(value, RULES["trust"][part][name]) for part, of in policy.items() for one in
+                 (of if type(of) is list else [of]) for name, value in one.items()), "trust file")
         for one in policy.get("issuer", []):
-            need(one["name"] and sha256(unbase64(one["publicKey"])).hex() == one["keyId"], "issuer")
-        need(set(policy.get("log", ["origin", "vkey"])) == {"origin", "vkey"}, "log")
+            need(sha256(unbase64(one["publicKey"])).hex() == one["keyId"] and one["name"], "issuer")
         code = 1  # whatever goes wrong from here on, the certificate is not shown to be valid
         code, reason = judge(certificate, policy, time.time())
     except Exception as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -129,7 +129,7 @@ class Closed(BaseModel):
 def validate(model: type[M], value: Any, *, code: str) -> M:
     """Build a model from parsed JSON; the first thing wrong becomes our error."""
     try:
-        return model.model_validate(value)
+        return cast(M, model.__pydantic_validator__.validate_python(value))
     except ValidationError as error:
         if error.error_count() > _MANY_ERRORS:  # unknown keys; do not list them all
             raise DataError(f"{error.error_count()} things wrong", code=code) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from mbd.certificate.deadline import days_allowed
 from mbd.certificate.page import Fact, Finding, Listing, Page, Point, Section, Trust
 from mbd.certificate.page_words import (
     VERDICTS,
@@ -116,7 +117,7 @@ def _in_time(predicate: Predicate, finding: Finding) -> Section:
     _, sentence = punctuality(request)
     long = long_deadline(request)
     if long is not None:
-        sentence += f" {long}"
+        sentence += f" It gave itself {days_allowed(request)} days."
     facts.append(Fact("Result", sentence, strong=finding.standing == "valid" and long is None))
     return Section(id="in-time", title="Was it in time?", facts=tuple(facts))
 

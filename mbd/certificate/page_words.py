@@ -123,10 +123,7 @@ def long_deadline(request: Request) -> str | None:
     days = days_allowed(request)
     if days <= LONGEST_DAYS:
         return None
-    return (
-        f"LONG by the issuer's dates: it gave itself {days} days. The GDPR (article 12(3)) allows "
-        "one month, and at most three."
-    )
+    return f"LONG: the issuer gave itself {days} days; GDPR, article 12(3): three months at most."
 
 
 def what_changed(predicate: Predicate) -> str:

@@ -91,6 +91,15 @@ def schemas(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
+def value_schemas(model: type[BaseModel]) -> dict[str, Any]:
+    """The members of a model that may be left out, each with the schema of its value."""
+    members = _model_schema(model)["properties"]
+    return {
+        name: {key: value for key, value in one.items() if key != "default"}
+        for name, one in members.items()
+    }
+
+
 def _bundle(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Of a bundle with its envelope and entry; the payload has a schema of its own."""
     whole, envelope = _published("bundle", _BundleForm), _model_schema(_EnvelopeForm)

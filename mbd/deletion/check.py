@@ -10,14 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtr, chdtrc, kolmogorov, ndtr
+from scipy.special import ndtr
 
 from mbd.deletion.noise_patterns import MODEL_THRESHOLD
+from mbd.deletion.normality import size_p_value, spread_p_values
+from mbd.head.factor import Floats
 from mbd.head.integers import Ints
 from mbd.head.solve import HeadScale, solve
 from mbd.head.state import HeadState
 from mbd.privacy.accountant import noise_steps
 
+TESTS = 4
+"""Of the noise of one head."""
 THRESHOLD = MODEL_THRESHOLD
 """Honest heads fall below this two-sided probability once in a thousand million checks."""
 
@@ -68,17 +72,13 @@ def _check_exact(deviation: Ints) -> HeadCheck:
     )
 
 
-def _check_noise(
-    z: np.ndarray[tuple[int, ...], np.dtype[np.float64]], threshold: float
-) -> HeadCheck:
+def _check_noise(z: Floats, threshold: float) -> HeadCheck:
     """Four tests: the sum of squares (chi-square), the largest coordinate (Bonferroni), and the
     whole distribution, which may be neither too far nor too near (Kolmogorov-Smirnov, asymptotic).
     """
-    squares = float((z**2).sum())
-    overall = min(1.0, 2 * min(float(chdtr(z.size, squares)), float(chdtrc(z.size, squares))))
     largest = min(1.0, 2 * z.size * float(ndtr(-np.abs(z).max())))
-    ratio = float(np.sqrt(squares / z.size))
-    p_value = min(1.0, 4 * min(overall, largest, *_distribution(z.ravel())))
+    ratio = float(np.sqrt(np.mean(z**2)))
+    p_value = min(1.0, TESTS * min(size_p_value(z), largest, *spread_p_values(z)))
     passed = p_value >= threshold
     return HeadCheck(
         passed=passed,
@@ -86,23 +86,6 @@ def _check_noise(
         p_value=p_value,
         detail="within the noise of the optimum" if passed else _explain(ratio),
     )
-
-
-def _distribution(
-    z: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-) -> tuple[float, float]:
-    """Probability of a distance as large, or as small, between these numbers and the normal.
-
-    Evenly spread quantiles fit too well to be drawn. The lower tail is Jacobi's form of
-    Kolmogorov's distribution at x + 1 / (6 sqrt(n)) (Vrbik 2018, its first correction).
-    """
-    expected, n = ndtr(np.sort(z)), z.size
-    steps = np.arange(n + 1) / n
-    distance = max(float((steps[1:] - expected).max()), float((expected - steps[:-1]).max()))
-    scaled = np.sqrt(n) * distance
-    moved = scaled + 1 / (6 * np.sqrt(n))
-    near = np.sqrt(2 * np.pi) / moved * np.exp(-(np.pi**2) / (8 * moved**2))
-    return float(kolmogorov(scaled)), float(min(1.0, near))
 
 
 def _explain(ratio: float) -> str:

@@ -4,8 +4,9 @@ Each head's size and distribution are tested in `check`; here the heads are held
 other and against themselves, since every theorem takes independent noise on every coordinate.
 Under independence each correlation below is exactly normal (given one side, the other projected
 on it), and the number of repeated steps is below a sum of independent coins; so p-values hold at
-any size. What passes has the stated size and none of these patterns. It may still be known to
-somebody: no test can tell a secret fixed vector from fresh noise.
+any size. What passes has the stated size, also along the directions in which the records lie, and
+none of these patterns. It may still be known to somebody: no test can tell a secret fixed vector
+from fresh noise, nor noise that a secret subspace goes without.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from itertools import combinations
 from math import exp, log, pi, sqrt
 
 import numpy as np
-from scipy.special import chdtr, chdtrc, chdtri, ndtr
+from scipy.special import chdtri, ndtr
 
+from mbd.deletion.noise_directions import along, leading_directions
+from mbd.deletion.normality import size_p_value, spread_p_values
 from mbd.head.factor import Floats
 from mbd.head.integers import Ints
 
@@ -42,6 +45,14 @@ class HeadNoise:
     """(d, K) multiples of the grid."""
     steps: int
     """Standard deviation that is stated, in multiples of the grid."""
+    leading: Floats
+    """(k, K) standard normal numbers, if it is what it should be: along the leading directions of
+    its state, the largest first."""
+
+    @classmethod
+    def of(cls, head: str, deviation: Ints, steps: int, gram: Ints) -> HeadNoise:
+        """The noise of a head whose state is known; `gram` is its (d, d)."""
+        return cls(head, deviation, steps, along(leading_directions(gram), deviation, steps))
 
     @property
     def normal(self) -> Floats:
@@ -67,8 +78,12 @@ def find_pattern(noise: Sequence[HeadNoise]) -> Suspicion:
             for one in noise
             for width in _WIDTHS
         ),
+        *(one for head in noise for one in _directions(head)),
         *(Suspicion("heads have too many equal numbers", _repeats(noise, w)) for w in _WIDTHS),
-        Suspicion("the noise of all heads together has another size", _joint_size(noise)),
+        Suspicion(
+            "the noise of all heads together has another size",
+            size_p_value(np.concatenate([one.normal.ravel() for one in noise])),
+        ),
     ]
     worst = min(found, key=lambda one: one.p_value)
     return Suspicion(worst.pattern, min(1.0, len(found) * worst.p_value))
@@ -82,7 +97,12 @@ def pattern_findings(noise: Sequence[HeadNoise]) -> list[str]:
     return [f"the noise is not drawn afresh: {found.pattern}"]
 
 
-def told_apart(coordinates: int, p_value: float = MODEL_THRESHOLD) -> tuple[float, float]:
+def head_threshold(heads: int) -> float:
+    """Of the tests of one head alone, in a model of so many: half of what may go wrong, shared."""
+    return MODEL_THRESHOLD / 2 / heads
+
+
+def told_apart(coordinates: int, p_value: float) -> tuple[float, float]:
     """Between which shares of the stated sigma another one passes at least half of the time.
 
     Args:
@@ -92,6 +112,31 @@ def told_apart(coordinates: int, p_value: float = MODEL_THRESHOLD) -> tuple[floa
     high = float(chdtri(coordinates, p_value / 2))
     low = float(chdtri(coordinates, 1 - p_value / 2))
     return sqrt(low / coordinates), sqrt(high / coordinates)
+
+
+def unseen_shift(coordinates: int, p_value: float) -> float:
+    """How far a head may be from its optimum, in sigma, and pass about half of the time.
+
+    A head that was not replaced is as far as the removed records had moved it. The sum of squares
+    of unit noise around a point at distance s has mean `coordinates + s^2`.
+
+    Args:
+        coordinates: Independent numbers in the sum of squares.
+        p_value: Two-sided, below which it would be refused.
+    """
+    return sqrt(float(chdtri(coordinates, p_value / 2)) - coordinates)
+
+
+def _directions(one: HeadNoise) -> Iterator[Suspicion]:
+    """Size and spread along the leading directions, then by halves of those, from both ends."""
+    count, where = len(one.leading), f"head {one.head}: along the directions of its records"
+    yield Suspicion(
+        f"{where} its noise is not normal", min(1.0, 2 * min(spread_p_values(one.leading)))
+    )
+    while count:
+        for part in {count: one.leading[:count], -count: one.leading[-count:]}.values():
+            yield Suspicion(f"{where} its noise has another size", size_p_value(part))
+        count //= 2
 
 
 def _correlations(noise: Sequence[HeadNoise]) -> Iterator[Suspicion]:
@@ -152,9 +197,3 @@ def _repeats(noise: Sequence[HeadNoise], width: float) -> float:
     if repeated <= mean or repeated == 0:
         return 1.0
     return exp(max(-700.0, repeated - mean + repeated * log(mean / repeated)))
-
-
-def _joint_size(noise: Sequence[HeadNoise]) -> float:
-    squares = sum(float((one.normal**2).sum()) for one in noise)
-    freedom = sum(one.deviation.size for one in noise)
-    return 2 * min(float(chdtr(freedom, squares)), float(chdtrc(freedom, squares)))

@@ -210,6 +210,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(origin, int(size), digest)
 
 
+@lru_cache(maxsize=8)  # the files of one run show each other's, and what is remembered
 def open_checkpoint(data: bytes | str, key: VerifierKey, origin: str) -> Checkpoint:
     """The tree head in a note that the log's own key signed.
 

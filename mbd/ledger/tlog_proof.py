@@ -20,7 +20,8 @@ MAX_HASHES = 63
 
 _INDEX = re.compile(r"index (0|[1-9][0-9]{0,17})")
 _EXTRA = "extra "
-_HASH = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
+_HASHES = re.compile(r"([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\n)*+")
+"""Lines of 32 bytes each, in their one spelling."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def parse_tlog_proof(text: str) -> TlogProof:
         raise _malformed("want 'index N', a plain decimal")
     if len(lines) > MAX_HASHES:
         raise _malformed(f"more than {MAX_HASHES} hashes")
-    return TlogProof(int(found[1]), tuple(map(_parse_hash, lines)), checkpoint, extra)
+    return TlogProof(int(found[1]), _parse_hashes(lines), checkpoint, extra)
 
 
 def _parse_extra(line: str) -> bytes:
@@ -70,9 +71,13 @@ def _parse_extra(line: str) -> bytes:
     return content
 
 
+def _parse_hashes(lines: list[str]) -> tuple[bytes, ...]:
+    if _HASHES.fullmatch("\n".join([*lines, ""])):  # all at once, quickly
+        return tuple(map(a2b_base64, lines))
+    return tuple(map(_parse_hash, lines))
+
+
 def _parse_hash(line: str) -> bytes:
-    if _HASH.fullmatch(line):  # the one spelling of 32 bytes, quickly
-        return a2b_base64(line)
     digest = _base64(line)
     if len(digest) != HASH_BYTES:
         raise _malformed(f"a hash has {HASH_BYTES} bytes, one per line")

@@ -6,26 +6,26 @@ are held against what is claimed about them: constants, noise, channels.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from fractions import Fraction
 from pathlib import Path
 
-from mbd.canonical.digest import sha256_file
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.rules import POLICY_FILE, check_heads, check_model, is_retrained
 from mbd.certificate.scope import OUT_OF_SCOPE
 from mbd.certificate.statement import Parameters, Predicate
-from mbd.errors import NotFoundError
+from mbd.errors import StorageError, UsageError
 from mbd.values import COHORTS, parse_availability
 from mbd.verify.case import Case, CheckFailed, Undecided
 from mbd.verify.core_file import CONFIG_FILE as CORE_CONFIG
 from mbd.verify.core_file import WEIGHTS_FILE as CORE_WEIGHTS
 from mbd.verify.core_file import core_digest
 from mbd.verify.head_file import read_head
+from mbd.verify.model_files import file_digest
 from mbd.verify.model_policy import MAX_POLICY_BYTES, Constants, ModelPolicy, parse_policy
 from mbd.verify.reading import read_regular
-from mbd.workspace.files import storage_errors
 
 CORE_FILES = frozenset({CORE_WEIGHTS, CORE_CONFIG})
 """Files that a model has if it has a core."""
@@ -37,16 +37,33 @@ def artifacts(case: Case) -> str:
     if case.model_dir is None:
         raise Undecided("no model was given", code="model.missing")
     stated = {file.path: file.sha256 for file in predicate.deletion.model_after.files}
-    _check_folder(case.model_dir, stated)
-    _check_files(case.model_dir, stated)
+    with _reading(case.model_dir):
+        _check_folder(case.model_dir, stated)
+        _check_files(case.model_dir, stated)
     check_model(case.statement)
     check_heads(predicate)
-    with storage_errors(case.model_dir):
+    with _reading(case.model_dir):
         policy = parse_policy(read_regular(case.model_dir / POLICY_FILE, MAX_POLICY_BYTES))
         check_policy(predicate, policy)
         check_core(policy, set(stated), case.model_dir)
         check_noise(predicate, policy, case.model_dir)
     return f"{len(stated)} files; constants and noise are those of the claim"
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """A file that cannot be read says nothing of the certificate.
+
+    Raises:
+        Undecided: With code `storage`.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or folder
+        raise Undecided(f"{where}: {error.strerror or error}", code="storage") from error
+    except (StorageError, UsageError) as error:
+        raise Undecided(error.message, code="storage") from error
 
 
 def check_policy(predicate: Predicate, policy: ModelPolicy) -> None:
@@ -177,7 +194,7 @@ def _check_files(folder: Path, stated: dict[str, str]) -> None:
         raise CheckFailed(f"{path} is missing", code="artifact.missing")
     for path in sorted(found - stated.keys()):
         raise CheckFailed(f"{path} is not in the manifest", code="artifact.extra")
-    changed = [path for path, digest in stated.items() if _digest(folder / path) != digest]
+    changed = [path for path, digest in stated.items() if file_digest(folder, path) != digest]
     if changed:
         raise CheckFailed(
             f"{len(changed)} of {len(stated)} files differ, {changed[0]} first; a later release "
@@ -195,11 +212,6 @@ def _files(folder: Path) -> set[str]:
     }
 
 
-def _digest(path: Path) -> str | None:
-    """SHA-256 of a regular file; None for a link or anything else, which holds no content."""
-    if path.is_symlink() or not path.is_file():
-        return None
-    try:
-        return sha256_file(path)
-    except NotFoundError:
-        return None
+def _refuse(error: OSError) -> None:
+    """What cannot be listed is not missing."""
+    raise error

@@ -73,12 +73,12 @@ class Case:
     @property
     def current(self) -> bool:
         """Whether a signer that is believed at this entry is still trusted."""
-        return not self.signers or any(one.distrusted_from is None for one in self._believed)
+        return not self.signers or None in [one.distrusted_from for one in self._believed]
 
     @property
     def ended(self) -> bool:
         """Whether the log must say that the entry comes before the end of its signers' keys."""
-        return bool(self.signers) and all(one.ended for one in self._believed)
+        return bool(self.signers) and False not in [one.ended for one in self._believed]
 
     @property
     def _believed(self) -> tuple[TrustedIssuer, ...]:
@@ -86,7 +86,7 @@ class Case:
         if self.found_proof is None:
             return self.signers
         index = self.found_proof.index
-        return tuple(one for one in self.signers if one.refusal_at(index) is None)
+        return tuple([one for one in self.signers if one.refusal_at(index) is None])
 
     @property
     def bundle(self) -> Bundle:

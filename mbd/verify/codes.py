@@ -116,7 +116,6 @@ _FAIL = {
     "policy.provenance": "the policy says otherwise what the model learned from whom",
     "policy.recipe": "the policy holds no recipe by which it could have been trained again",
     "policy.invalid": "the model's policy is not one",
-    "storage": "a file of the model cannot be read",
     # The receipt.
     "receipt.subject": "the receipt is about another person than the certificate",
     "receipt.modalities": "the receipt is about other channels than the certificate",
@@ -159,10 +158,13 @@ _SKIPPED = {
     "model.missing": "no model was given: give its folder with --model",
     "artifact.not_a_model": "the folder given as a model is not one: name the one with policy.json",
     "artifact.other_release": "the model that was given belongs to another certificate of this run",
+    "storage": "a file of the model cannot be read: ask for it again, or for the right to read it",
     "policy.version": "the model's policy is of a version that this program does not know: update",
     "receipt.missing": "no receipt was given: the person holds it; give it with --receipt",
     "receipt.schema": "the file given as a receipt is not one: ask the person for it again",
     "receipt.other": "the receipt that was given belongs to another certificate",
+    "receipt.rows": "the receipt lists training records that no part of the model is said to have "
+    "learned from: ask why they were stored and never used",
     "reproduce.missing": "no retained data was given: give a workspace with --reproduce",
     "reproduce.openings": "nothing opens what the certificate commits to: give --receipt or "
     "--escrow",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from mbd.errors import DataError, IntegrityError, MbdError
 from mbd.ledger.consistency import parse_consistency_proof
@@ -133,10 +132,13 @@ def _no_proof(text: bytes, message: str) -> Undecided:
     return Undecided(f"--consistency: {words}", code="consistency_proof.malformed")
 
 
-@lru_cache(maxsize=8)  # notes of up to 1 MB
 def _open(note: bytes, log: TrustedLog) -> SignedHead:
-    """A signed checkpoint; the same ones come back for each file of a run."""
-    return SignedHead(open_checkpoint(note, log.key, log.origin), note.decode())
+    """A signed checkpoint; as text, which is what a bundle shows it as."""
+    try:
+        text = note.decode()
+    except UnicodeDecodeError as error:
+        raise DataError("not UTF-8", code="note.malformed") from error
+    return SignedHead(open_checkpoint(text, log.key, log.origin), text)
 
 
 def _history(

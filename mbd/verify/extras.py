@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from mbd.canonical.tree import empty_root
 from mbd.certificate.receipt import Receipt, open_commitments, parse_receipt
+from mbd.certificate.statement import Guarantee
 from mbd.errors import DataError, IntegrityError
 from mbd.ledger.merkle import verify_inclusion
+from mbd.values import parse_availability
 from mbd.verify.case import Case, CheckFailed, Undecided
 from mbd.verify.mistaken import at_fault
 
@@ -24,6 +26,7 @@ def subject(case: Case) -> str:
         raise Undecided(f"it is for {receipt.certificate_id}", code="receipt.other")
     open_commitments(receipt, predicate)
     check_items(receipt)
+    check_learned(receipt, predicate.guarantee)
     shown = f"{len(receipt.items)} erased item{'s' * (len(receipt.items) != 1)} proved"
     return f"about {receipt.subject}; {shown}" + ("" if receipt.whole else " (an excerpt)")
 
@@ -64,6 +67,32 @@ def check_items(receipt: Receipt) -> None:
                 f"{one.modality} of record {one.record!r} was not in the deleted set",
                 code="receipt.item",
             ) from error
+
+
+def check_learned(receipt: Receipt, guarantee: Guarantee) -> None:
+    """Return unless nothing was to be subtracted, and the receipt lists what heads learn from.
+
+    A training record of somebody who may revoke is a row of every head that reads no channel but
+    the record's. A record that was stored and never learned from is the one honest reason.
+
+    Raises:
+        Undecided: With code `receipt.rows`.
+    """
+    if guarantee.guarantee_class != "exact" or guarantee.selected_heads:
+        return
+    found: dict[str, set[str]] = {}
+    for one in receipt.items:
+        if (one.split, one.cohort) == ("train", "revocable"):
+            found.setdefault(one.record, set()).add(one.modality)
+    heads = {head: parse_availability(head) for head in guarantee.heads}
+    learned = [one for one, names in found.items() if any(p <= names for p in heads.values())]
+    if learned:
+        more = f", and {len(learned) - 1} more" if len(learned) > 1 else ""
+        raise Undecided(
+            f"training record {learned[0]!r}{more}, and the certificate says that no head learned "
+            "from it",
+            code="receipt.rows",
+        )
 
 
 def reproduction(case: Case) -> str:

@@ -7,6 +7,8 @@ have) are published as tables: every case is put to the rule and what it accepts
 from __future__ import annotations
 
 import itertools
+import math
+import sys
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, get_args
@@ -24,7 +26,7 @@ from mbd.certificate import (
     statement,
     theorems,
 )
-from mbd.certificate.schema import TIME, schemas
+from mbd.certificate.schema import TIME, schemas, value_schemas
 from mbd.errors import DataError
 from mbd.ledger import entry, note, tlog_proof
 from mbd.values import MAX_DELTA, GuaranteeClass
@@ -35,6 +37,13 @@ from mbd.verify.run import CHECKS
 
 SCHEMA = "urn:mbd:registry:v1"
 _DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_LIMIT = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "number", "minimum": math.ulp(0.0), "maximum": sys.float_info.max},
+    ]
+}
+"""What a trust file may accept at most."""
 _TLOG_PROOF = (
     r"(?![\s\S]*[\x00-\x09\x0b-\x1f])c2sp\.org/tlog-proof@v1\n"
     rf"index (0|[1-9][0-9]{{0,17}})((?:\n[^\s=]{{43}}=){{0,{tlog_proof.MAX_HASHES}}})\n\n"
@@ -129,7 +138,16 @@ def _rules() -> dict[str, Any]:
         "readAs": characters.readings(),
         "textRefuses": [list(points) for points in characters.REFUSED],
         "tlogProof": _TLOG_PROOF,
+        "trust": _trust_file(),
     }
+
+
+def _trust_file() -> dict[str, Any]:
+    """Tables of a trust file -> their names, each with the schema of its value."""
+    forms = {name: get_args(field.annotation) or (field.annotation,)
+             for name, field in trust._TrustForm.model_fields.items()}  # fmt: skip
+    made = {name: value_schemas(form[0]) for name, form in forms.items()}
+    return {**made, "limits": dict.fromkeys(made["limits"], _LIMIT)}
 
 
 def _theorems() -> dict[str, Any]:

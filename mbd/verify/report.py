@@ -48,6 +48,9 @@ INPUT_AT_FAULT = {
 OTHER_FILES = ("artifact.missing", "artifact.extra", "artifact.changed")
 """Codes of a folder that holds other files than the certificate lists."""
 
+PASSED = "ok"
+"""The code of a check that passed."""
+
 NOTHING_REMEMBERED = ("ckpt.first", "ckpt.no_memory")
 """Codes of a check 17 that has nothing to compare with."""
 
@@ -68,7 +71,7 @@ class CheckResult(NamedTuple):
     name: str
     level: Level
     code: str
-    """`ok`, or a stable dotted identifier of what failed or is missing."""
+    """`PASSED`, or a stable dotted identifier of what failed or is missing."""
     result: Result
     reason: str
 
@@ -138,7 +141,7 @@ class Report:
     @cached_property
     def verdict(self) -> Verdict:
         """invalid beats undecided beats not-current."""
-        if any(check.result == "fail" for check in self.checks):
+        if self.failed:
             return "invalid"
         if self.missing:
             return "undecided"
@@ -160,10 +163,10 @@ class Report:
         failed = self.failed
         return next((check for check in failed if check.code == ALTERED), next(iter(failed), None))
 
-    @property
+    @cached_property
     def failed(self) -> tuple[CheckResult, ...]:
         """Every check that failed, in order."""
-        return tuple(check for check in self.checks if check.result == "fail")
+        return tuple([check for check in self.checks if check.result == "fail"])
 
     @property
     def input_at_fault(self) -> str | None:
@@ -236,10 +239,18 @@ class Report:
 
     def holds(self, level: Level) -> bool:
         """Whether all of its checks passed; witnesses stand in for a first visit."""
-        own = [check for check in self.checks if check.level == level]
-        if level == "CONSISTENT" and own and own[0].code in NOTHING_REMEMBERED:
+        if level == "CONSISTENT" and self._standing.get(level) in NOTHING_REMEMBERED:
             return self.holds("WITNESSED")
-        return bool(own) and all(check.result == "pass" for check in own)
+        return self._standing.get(level) == PASSED
+
+    @cached_property
+    def _standing(self) -> dict[Level, str]:
+        """The code of the first check of each level that did not pass, or `ok`."""
+        found: dict[Level, str] = {}
+        for check in self.checks:
+            if found.setdefault(check.level, check.code) == PASSED:
+                found[check.level] = check.code
+        return found
 
 
 def settle(reports: Sequence[Report]) -> list[Report]:

@@ -112,13 +112,11 @@ def verify_bundle(
         growth=tuple(growth),
         recalled=recalled,
     )
-    results = tuple(
-        _run(number, name, level, check, case)
-        for number, (name, level, check) in enumerate(CHECKS, start=1)
-    )
+    numbered = enumerate(CHECKS, start=1)
+    results = tuple([_run(number, *check, case) for number, check in numbered])
     statement, checkpoint = case.found_statement, case.found_checkpoint
-    logged_ = all(one.result == "pass" for one in results if one.level == "LOGGED")
-    if any(one.code == "ckpt.first" for one in results):
+    logged_ = {one.result for one in results if one.level == "LOGGED"} == {"pass"}
+    if "ckpt.first" in [one.code for one in results]:
         given["CONSISTENT"] = None  # nobody can be asked for what there cannot be yet
     return Report(
         checks=results,
@@ -128,7 +126,7 @@ def verify_bundle(
         certificate_id=statement.predicate.certificate_id if statement else None,
         checkpoint=f"{checkpoint.origin}@{checkpoint.size}" if checkpoint and logged_ else None,
         guarantee=statement.predicate.guarantee if statement else None,
-        given=tuple(level for level, found in given.items() if found is not None),
+        given=tuple([level for level, found in given.items() if found is not None]),
         remember=case.to_remember.note if case.to_remember else None,
         unseen_root=case.unseen_root,
         model_only=case.model_only,

@@ -114,7 +114,7 @@ class TrustPolicy:
         return next((one for one in self.issuers if one.key.key_id == key_id), None)
 
 
-_Index = Annotated[int, Field(ge=0, lt=1 << 63)]
+_Index = Annotated[int, Field(ge=0, le=(1 << 63) - 1)]
 
 
 class _IssuerForm(Closed):

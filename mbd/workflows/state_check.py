@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mbd.certificate.receipt import Receipt
 from mbd.data.prepared import Bucket
 from mbd.deletion.check import check_deviation
-from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise, pattern_findings
+from mbd.deletion.noise_patterns import HeadNoise, head_threshold, pattern_findings
 from mbd.head.solve import solve
 from mbd.head.state import HeadState, digest_of_heads
 from mbd.privacy.accountant import noise_steps
@@ -152,7 +152,7 @@ def _check(
         deviation,
         grid=constants.grid,
         sigma=steps * constants.grid if steps else None,
-        threshold=MODEL_THRESHOLD / 2 / len(model.policy.heads),
+        threshold=head_threshold(len(model.policy.heads)),
     )
     noisy = noise_steps(constants.sigma, constants.grid)
     stated = released.noise_steps in ((0, noisy) if exact is None else (0,) if exact else (noisy,))
@@ -163,4 +163,6 @@ def _check(
         release=found.detail if stated else "its noise is not the one that was stated",
         ok=found.passed and stated,
     )
-    return finding, [HeadNoise(name, deviation, steps)] if steps else []
+    if not steps:
+        return finding, []
+    return finding, [HeadNoise.of(name, deviation, steps, rebuilt.gram)]

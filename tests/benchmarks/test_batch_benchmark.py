@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.benchmarks.scripts import run_benchmark
 
 
+@pytest.mark.slow
 def test_a_quick_run_issues_a_certificate_for_each_of_one_release() -> None:
     done = run_benchmark("batch", "--quick", "--json")
 

@@ -17,6 +17,13 @@ def test_a_quick_run_verifies_every_certificate_it_made() -> None:
     assert found["command"] > 0
 
 
+def test_under_one_checkpoint_its_signature_counts_once() -> None:
+    done = run_benchmark("verify", "--bundles", "8", "--one-checkpoint", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["one_checkpoint"] is True
+
+
 def test_fewer_bundles_than_classes_are_refused() -> None:
     done = run_benchmark("verify", "--bundles", "3")
 

@@ -252,7 +252,7 @@ def test_a_last_day_more_than_three_months_away_is_pointed_out(due, long):
     page = page_of(make_world(received_on=date(2026, 5, 15), due_by=due))
     (result,) = (one for one in section(page, "in-time").facts if one.label == "Result")
 
-    assert any("gave itself 93 days" in one for one in page.cautions) == long
+    assert any("LONG: the issuer gave itself 93 days" in one for one in page.cautions) == long
     assert ("gave itself 93 days" in result.value) == long
     assert result.strong != long
 

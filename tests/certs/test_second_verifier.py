@@ -17,10 +17,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mbd.canonical.numbers import to_decimal
+from mbd.errors import UsageError
 from mbd.privacy import zcdp
 from mbd.signing.keys import generate_key
 from mbd.verify import verify_bundle
-from mbd.verify.trust import parse_trust, render_trust
+from mbd.verify.trust import load_trust, parse_trust, render_trust
 from tests.certificate.samples import (
     HEADS,
     empirical_outcome,
@@ -111,6 +112,43 @@ def test_a_trust_file_that_says_nothing_to_believe_is_wrong_usage(found, tmp_pat
     (tmp_path / "trust.toml").write_text(content.replace(found, WRONG[found], 1), "utf-8")
 
     assert exit_code(EXAMPLES / "valid/certified.json", tmp_path / "trust.toml") == 2
+
+
+SLIPS = {
+    "a name in other letters": ("[log]", "distrustedfrom = 3\n[log]"),
+    "a number in quotes": ("[log]", 'distrustedFrom = "3"\n[log]'),
+    "a truth value": ("[log]", "validFrom = true\n[log]"),
+    "an index below zero": ("[log]", "retiredFrom = -1\n[log]"),
+    "a table that nobody knows": ("[log]", "[limit]\nepsilon = 0.1\n[log]"),
+    "a limit that nobody knows": ("[log]", "[limits]\nepsilons = 0.1\n[log]"),
+    "a limit in quotes": ("[log]", '[limits]\nepsilon = "8"\n[log]'),
+    "a limit of nothing": ("[log]", "[limits]\nepsilon = 0\n[log]"),
+    "a limit without end": ("[log]", "[limits]\nepsilon = inf\n[log]"),
+    "a quorum of nobody": ("[log]", "[witnesses]\nquorum = 0\n[log]"),
+    "no name": ('name = "Another Clinic"', 'name = ""'),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_in_a_trust_file_is_not_passed_over(slip, tmp_path):
+    """It may have been meant to distrust somebody; the certificate is not to blame."""
+    content = (EXAMPLES / "trust.toml").read_text("utf-8")
+    assert content.count(SLIPS[slip][0]) == 1
+    (tmp_path / "trust.toml").write_text(content.replace(*SLIPS[slip]), "utf-8")
+
+    assert exit_code(EXAMPLES / "valid/certified.json", tmp_path / "trust.toml") == 2
+    with pytest.raises(UsageError):
+        load_trust(tmp_path / "trust.toml")
+
+
+def test_all_that_a_trust_file_may_say_is_understood(tmp_path):
+    content = (CERTS / "trust.example.toml").read_text("utf-8")
+    content = content.replace("# validFrom", "validFrom").replace("# retiredFrom", "retiredFrom")
+    content = content.replace("# distrustedFrom = ", "distrustedFrom = ")
+    (tmp_path / "trust.toml").write_text(content, "utf-8")
+
+    load_trust(tmp_path / "trust.toml")
+    assert exit_code(tmp_path / "trust.toml", tmp_path / "trust.toml") == 1  # no certificate
 
 
 @pytest.mark.parametrize("error", [KeyError, IndexError, TypeError, RecursionError, NameError])

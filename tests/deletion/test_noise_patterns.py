@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
 from scipy.special import ndtri
 
 from mbd.deletion.check import check_deviation
-from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise, find_pattern, told_apart
+from mbd.deletion.noise_directions import along, leading_directions
+from mbd.deletion.noise_patterns import (
+    MODEL_THRESHOLD,
+    HeadNoise,
+    find_pattern,
+    told_apart,
+    unseen_shift,
+)
+from mbd.deletion.normality import size_p_value
 from mbd.privacy.discrete_gaussian import sample
 
 STEPS = 2**29
@@ -18,9 +27,27 @@ SIZE = 512
 Vector = np.ndarray
 
 
+def a_gram(width: int) -> np.ndarray:
+    """Of as many records as it is wide, which lie mostly in some directions."""
+    spread = np.rint(2000 * np.arange(1, width + 1) ** -0.7)
+    rows = np.rint(np.random.default_rng(0).standard_normal((width, width)) * spread)
+    gram: np.ndarray = (rows.T @ rows).astype(np.int64)
+    return gram
+
+
+@cache
+def directions(width: int) -> np.ndarray:
+    return leading_directions(a_gram(width))
+
+
+def noise_of(name: str, deviation: np.ndarray, steps: int) -> HeadNoise:
+    turned = along(directions(len(deviation)), deviation, steps)
+    return HeadNoise(name, deviation, steps, turned)
+
+
 def head(name: str, z: Vector, columns: int = 1) -> HeadNoise:
     steps = np.rint(z * STEPS).astype(np.int64)
-    return HeadNoise(name, steps.reshape(-1, columns), STEPS)
+    return noise_of(name, steps.reshape(-1, columns), STEPS)
 
 
 def fresh(seed: int, size: int = SIZE) -> Vector:
@@ -113,32 +140,85 @@ def test_honest_noise_is_not_suspected() -> None:
 
 def test_the_engines_own_noise_is_not_suspected() -> None:
     heads = [
-        HeadNoise(name, sample(STEPS, SIZE).reshape(-1, 1), STEPS) for name in ("audio", "text")
+        noise_of(name, sample(STEPS, SIZE).reshape(-1, 1), STEPS) for name in ("audio", "text")
     ]
     assert p_of(*heads) > MODEL_THRESHOLD
 
 
 def test_a_coarse_grid_repeats_itself_honestly() -> None:
     """With few steps to a sigma, equal numbers are no sign of anything."""
-    heads = [HeadNoise("text", sample(50, 4096).reshape(-1, 1), 50)]
+    heads = [noise_of("text", sample(50, 4096).reshape(-1, 8), 50)]
     assert p_of(*heads) > MODEL_THRESHOLD
 
 
 @pytest.mark.parametrize("coordinates", [256, 4096])
 def test_the_power_that_is_told_is_the_power_there_is(coordinates: int) -> None:
-    low, high = told_apart(coordinates)
+    low, high = told_apart(coordinates, MODEL_THRESHOLD)
     passed = dict.fromkeys((low * 0.97, low * 1.03, high * 0.97, high * 1.03), 0)
     for seed in range(200):
         z = fresh(seed, coordinates)
         for factor in passed:
-            one = head("text", factor * z)
-            passed[factor] += _size_p(one) >= MODEL_THRESHOLD
+            passed[factor] += size_p_value(factor * z) >= MODEL_THRESHOLD
     inside = [passed[low * 1.03], passed[high * 0.97]]
     outside = [passed[low * 0.97], passed[high * 1.03]]
     assert min(inside) > 100 > max(outside)
 
 
-def _size_p(one: HeadNoise) -> float:
-    from mbd.deletion.noise_patterns import _joint_size
+@pytest.mark.parametrize("coordinates", [256, 4096])
+def test_the_shift_that_may_be_unseen_is_the_one_that_is(coordinates: int) -> None:
+    shift = unseen_shift(coordinates, MODEL_THRESHOLD)
+    away = np.ones(coordinates) / np.sqrt(coordinates)
+    passed = [
+        sum(
+            size_p_value(fresh(s, coordinates) + f * shift * away) >= MODEL_THRESHOLD
+            for s in range(200)
+        )
+        for f in (0.9, 1.1)
+    ]
+    assert passed[0] > 100 > passed[1]
 
-    return _joint_size([one])
+
+@pytest.mark.parametrize("share", [1 / 64, 0.1, 0.25, 0.5])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_noise_that_spares_the_directions_of_the_records_is_found(
+    share: float, columns: int
+) -> None:
+    """Its size is right, and so is that of every coordinate."""
+    z = fresh(1, SIZE * columns).reshape(SIZE, columns)
+    vectors = np.linalg.eigh(a_gram(SIZE).astype(float))[1][:, ::-1]
+    spared = vectors[:, : max(16, int(share * SIZE))]
+    z -= spared @ (spared.T @ z)
+    z *= np.sqrt(SIZE / (SIZE - spared.shape[1]))
+    noise = head("text", z.ravel(), columns)
+    assert check_deviation(noise.deviation, grid=1.0, sigma=float(STEPS)).passed
+    assert "directions" in find_pattern([noise]).pattern
+    assert p_of(noise) < MODEL_THRESHOLD / 2
+
+
+def test_wide_heads_are_looked_at_in_their_leading_directions() -> None:
+    """Also where the directions are only nearly those of the state."""
+    width, spared = 768, 100
+    vectors = np.linalg.eigh(a_gram(width).astype(float))[1][:, -spared:]
+    z = fresh(1, width)
+    z = (z - vectors @ (vectors.T @ z)) * np.sqrt(width / (width - spared))
+    assert directions(width).shape == (width, 512)
+    assert p_of(head("text", z)) < MODEL_THRESHOLD / 2
+
+
+@pytest.mark.parametrize("steps", [2, 3, 50])
+@pytest.mark.parametrize("width", [8, 64])
+def test_coarse_noise_along_single_coordinates_is_not_suspected(steps: int, width: int) -> None:
+    """Directions may be coordinates, and a coordinate without noise by chance is an honest one."""
+    axes = leading_directions(np.diag(np.arange(width, 0, -1) * 1000))
+    assert np.allclose(np.abs(axes), np.eye(width), atol=1e-6)
+    found = []
+    for _ in range(200):
+        deviation = sample(steps, width).reshape(-1, 1)
+        one = HeadNoise("text", deviation, steps, along(axes, deviation, steps))
+        found.append(min(size_p_value(one.leading[:1]), size_p_value(one.leading)))
+    assert min(found) > 1e-6
+
+
+def test_a_state_without_rows_has_directions_too() -> None:
+    axes = leading_directions(np.zeros((16, 16), np.int64))
+    assert np.allclose(axes.T @ axes, np.eye(16))

@@ -34,6 +34,7 @@ from mbd.verify.run import CHECKS
 from mbd.verify.words import LEVELS_IN_WORDS, PASSED
 from tests.certificate.samples import NOW, altered, empirical_outcome, exact_outcome
 from tests.verify import test_artifacts as model
+from tests.verify import test_receipt_rows as receipt_rows
 from tests.verify.histories import Witness, began, forked, grown, growth, recalled
 from tests.verify.world import LATER, ORIGIN, SmallLog, World, make_world
 
@@ -341,6 +342,7 @@ PRODUCERS: dict[str, Producer] = {
     "receipt.opening": receipt("openings.stateAfter.salt", "0" * 64),
     "receipt.items": receipt("items.0", RECEIPT["items"][1]),
     "receipt.item": receipt("items.0.salt", "0" * 64),
+    "receipt.rows": lambda folder: receipt_rows.judge(receipt_rows.NOTHING, receipt_rows.ITEMS),
     "reproduce.missing": lambda folder: judge(),
 }  # fmt: skip
 

@@ -171,6 +171,28 @@ def noise_of(numbers: Callable[[int], np.ndarray]) -> Cheat:
     return cheat
 
 
+def noise_beside_the_records(patch: Patch, session: Session) -> None:
+    """Noise of the right size that leaves the leading half of the state's directions alone.
+
+    So predictions hardly change, and nothing is hidden.
+    """
+    honest, state_of, grams = release_module.release, release_module.surgical_update, list[Ints]()
+
+    def update(state: HeadState, scale: HeadScale, **how: float) -> Rounded:
+        grams.append(state.gram)
+        return state_of(state, scale, **how)
+
+    def released(rounded: Rounded, sigma: float, entropy: object) -> Ints:
+        noise = (honest(rounded, sigma) - rounded.weights).astype(np.float64)
+        others = np.linalg.eigh(grams[-1].astype(np.float64)).eigenvectors[:, : len(noise) // 2]
+        turned = others @ (others.T @ noise) * np.sqrt(len(noise) / others.shape[1])
+        weights: Ints = rounded.weights + np.rint(turned).astype(np.int64)
+        return weights
+
+    patch.setattr(release_module, "surgical_update", update)
+    patch.setattr(release_module, "release", released)
+
+
 def another_lambda(patch: Patch, session: Session) -> None:
     """A head that is the optimum of another objective than the policy announced."""
 

@@ -195,7 +195,7 @@ def test_killed_before_it_is_decided_a_restore_has_not_happened(
 COMMANDS = ("predict --record r000000", "resume")
 FINISHED_BY = [
     pytest.param(*kill.values, command, id=f"{kill.id}-{command.split()[0]}",
-                 marks=() if (number + turn) % 2 else pytest.mark.slow)
+                 marks=() if (number + turn) % 4 == 1 else pytest.mark.slow)
     for number, kill in enumerate(DECIDED)
     for turn, command in enumerate(COMMANDS)
 ]  # fmt: skip

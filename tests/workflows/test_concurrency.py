@@ -98,6 +98,7 @@ def test_a_reader_goes_on_during_a_revocation_and_does_not_use_the_channel(
     assert_finished_once(trained_workspace, user)
 
 
+@pytest.mark.slow
 def test_predictions_never_fail_while_revocations_and_a_training_replace_the_model(
     trained_workspace: TrainedWorkspace,
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_revocation_on_a_full_disk_is_finished_once_when_there_is_room(
     assert_nothing_unnoised(trained_workspace, secrets)
 
 
+@pytest.mark.slow
 def test_a_training_on_a_full_disk_leaves_the_old_model(
     trained_workspace: TrainedWorkspace,
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_workspace_on_a_full_disk_is_not_half_made(tmp_path: Path, size: float
     must_run(place, "init", "service")
 
 
+@pytest.mark.slow
 def test_readers_on_a_failing_disk_do_not_spend_the_privacy_of_a_request(
     trained_workspace: TrainedWorkspace,
 ) -> None:

@@ -353,7 +353,7 @@ def live(small: Path, folder: Path, *, seed: int, steps: int) -> None:
     LivingStore(describe(folder / SERVICE), seed).walk(steps)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 def test_whatever_happens_to_a_store_nothing_revoked_is_there_and_nothing_else_is_lost(
     small: Path, tmp_path: Path, seed: int
 ) -> None:

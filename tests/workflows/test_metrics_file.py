@@ -102,7 +102,7 @@ def test_nothing_in_it_is_about_anybody(
 
 
 @pytest.mark.parametrize("after", [2, EPOCHS + 2])
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("kept", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_killed_and_repeated_it_ends_the_same(
     trained_workspace: TrainedWorkspace, tmp_path: Path, after: int, kept: bool
 ) -> None:

@@ -193,6 +193,42 @@ def test_a_torn_file_accuses_nobody(revoked: Revoked) -> None:
     assert judge(revoked, revoked.root).result == "pass"
 
 
+def missing(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()  # it may be another name of a file elsewhere
+    path.write_bytes(content[:-7])
+
+
+def with_a_bad_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [missing, cut, with_a_bad_bit])
+def test_a_model_or_state_that_came_to_harm_accuses_nobody(
+    revoked: Revoked, harm: Callable[[Path], None]
+) -> None:
+    patterns = ("models/*/policy.json", "models/*/heads/text.*", "state/*/text.*")
+    for pattern in patterns:
+        (path,) = revoked.root.glob(pattern)
+        whole = path.read_bytes()
+        harm(path)
+        found = judge(revoked, revoked.root)
+        if harm is missing and pattern == "state/*/text.*":
+            assert found.result == "pass", "it is not needed"
+        else:
+            assert (found.exit_code, found.result) == (3, "skipped"), (pattern, found)
+            assert found.code in ("reproduce.incomplete", "reproduce.unreadable"), found
+        path.unlink(missing_ok=True)
+        path.write_bytes(whole)
+
+
 def test_a_folder_that_is_no_workspace_decides_nothing(revoked: Revoked) -> None:
     (revoked.outside / "empty").mkdir()
     found = judge(revoked, revoked.outside / "empty")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from mbd.canonical.tree import tree_proofs, tree_root
 from mbd.certificate.receipt import ItemProof, Receipt
 from mbd.data.buckets import BucketFolder, NewBucket
 from mbd.data.records import Records
+from mbd.errors import DataError
 from mbd.workflows import certify
 from mbd.workflows.reproduce import database as reproduce_database
 from mbd.workflows.reproduce.data import root_from_proof
@@ -107,7 +109,40 @@ def test_sums_of_before_that_are_kept_elsewhere_are_named(revoked: Revoked, befo
     assert_open(judge(revoked, revoked.root), "reproduce.unlisted", "state/archive/2026/")
 
 
-@pytest.mark.parametrize("where", ["data/old.bin", "state/notes.txt", "data/store/more/x.parquet"])
+def test_erased_data_that_lies_beside_models_or_in_another_one_is_found(
+    revoked: Revoked, before: Path
+) -> None:
+    (old,) = old_files(before, revoked, "data/store")
+    for where in ("models/old.parquet", "models/older/policy.json"):
+        place = revoked.root / where
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy(old, place)
+        assert_refuted(judge(revoked, revoked.root), "reproduce.forget_set", where)
+        place.unlink()
+
+
+def test_a_file_too_large_to_search_does_not_hide_the_next(revoked: Revoked, before: Path) -> None:
+    (revoked.root / "data" / "a.parquet").touch()
+    os.truncate(revoked.root / "data" / "a.parquet", 300 << 20)
+    found = judge(revoked, revoked.root)
+    assert_open(found, "reproduce.unlisted", "data/a.parquet is too large to be searched")
+    (old,) = old_files(before, revoked, "data/store")
+    shutil.copy(old, revoked.root / "data" / "b.parquet")
+    assert_refuted(judge(revoked, revoked.root), "reproduce.forget_set", "data/b.parquet")
+
+
+def test_what_was_not_looked_at_is_named(revoked: Revoked) -> None:
+    copy = handed_over(revoked)
+    copy.chmod(0o755)
+    (copy / "data.bak").mkdir()
+    found = judge(revoked, copy)
+    assert found.result == "pass"
+    assert "nothing was looked for in certs, data.bak" in found.reason
+
+
+@pytest.mark.parametrize(
+    "where", ["data/old.bin", "models/old.bin", "state/notes.txt", "data/store/more/x.parquet"]
+)
 def test_a_file_that_nothing_names_is_named(revoked: Revoked, where: str) -> None:
     path = revoked.root / where
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -259,6 +294,32 @@ def test_a_ledger_with_a_view_is_not_asked(revoked: Revoked) -> None:
     (head,) = revoked.root.glob("models/*/heads/audio.*")
     head.unlink()
     assert_open(judge(revoked, revoked.root), "reproduce.no_ledger", "view 'checkpoint'")
+
+
+COMPUTED = (
+    "CREATE TABLE entry(entry_index INTEGER, certificate_id TEXT, "
+    "leaf BLOB GENERATED ALWAYS AS (zeroblob(60000000)) VIRTUAL)"
+)
+
+
+@pytest.mark.timeout(120)
+def test_a_ledger_that_computes_its_leaves_is_not_asked() -> None:
+    """Each step of the machine would make sixty megabytes."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute(COMPUTED)
+    with pytest.raises(DataError, match="computes a column"):
+        reproduce_database.guarded(connection)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("value", ["entry SET leaf", "checkpoint SET note"])
+def test_a_ledger_with_endless_values_is_not_read(revoked: Revoked, value: str) -> None:
+    with contextlib.closing(sqlite3.connect(revoked.root / "ledger.db")) as connection:
+        connection.execute(f"UPDATE {value} = zeroblob(60000000)")
+        connection.commit()
+    found = judge(revoked, revoked.root)
+    assert found.result == "pass"
+    assert "not checked: whether the log announced the policy" in found.reason
 
 
 @pytest.mark.timeout(120)

@@ -210,6 +210,7 @@ def test_training_again_finds_the_model_as_it_is_and_one_that_learned_from_someb
     )
 
 
+@pytest.mark.slow
 def test_two_fresh_processes_write_the_same_bits(root, tmp_path):
     again = copied(root.parent, tmp_path / "again")
 
@@ -231,7 +232,7 @@ KILLS = [
     dies("rows", partial(die_before, "mbd.data.buckets.BucketFolder", "commit")),
     dies("no state", partial(die_before, RETRAIN, "write_state")),
     dies("state", partial(die_before, FIT, "write_model")),
-    dies("heads", partial(die_before, "mbd.workflows.snapshots", "head_file", call=3), slow=False),
+    dies("heads", partial(die_before, "mbd.workflows.snapshots", "head_file", call=3)),
     dies("all written", partial(die_after, RETRAIN, "write_fitted")),
 ]
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mbd.head.state import HeadState, state_digest
-from mbd.verify.case import Undecided
+from mbd.verify.case import CheckFailed, Undecided
 from mbd.workflows.reproduce.data import RetainedRecords, RetainedRows
 from mbd.workflows.reproduce.doubts import Doubts, changing, named
 from mbd.workflows.reproduce.files import Files, reading
 from mbd.workflows.reproduce.history import History
 from mbd.workflows.reproduce.later import Later
 from mbd.workflows.reproduce.openings import Openings
+from mbd.workflows.snapshots import StateSnapshot
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,19 @@ def check_kept_states(rows: RetainedRows, files: Files, doubts: Doubts) -> tuple
         state = rows.states.get(path.stem)
         if state is None or kept != state.digest():
             why = f"{where} holds other sums than the retained rows give"
-            doubts.refute("reproduce.kept_state", why, _all)
+            doubts.weigh(why, _all)
+            _refuse_torn(path, kept, doubts.history.state)
+            raise CheckFailed(why, code="reproduce.kept_state")
         checked.append(where)
     return tuple(checked)
+
+
+def _refuse_torn(path: Path, kept: str, current: StateSnapshot | None) -> None:
+    """A state in force that is not the one which the workspace itself recorded was copied badly."""
+    if current is not None and path.parent == current.folder:
+        recorded = current.heads.get(path.stem)
+        if recorded is None or recorded[0] != kept:
+            raise Undecided(f"{path} is torn", code="reproduce.unreadable")
 
 
 def _all(history: History) -> tuple[Later, ...]:

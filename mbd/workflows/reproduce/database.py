@@ -18,7 +18,7 @@ from mbd.errors import DataError
 
 _MAX_BYTES = 1 << 33
 """Of the file and of its write-ahead log, which are copied if there is one."""
-_MAX_VALUE_BYTES = 1 << 26
+_MAX_VALUE_BYTES = 1 << 24  # of a body; leaves and notes are asked for with limits of their own
 _STEPS = 1 << 17  # virtual machine instructions between two looks
 _MAX_LOOKS = 1 << 12  # five hundred million in all; a million entries take some ten million
 
@@ -57,4 +57,14 @@ def guarded(connection: sqlite3.Connection) -> sqlite3.Connection:
         words = str(made_by or "").upper().split()[:2]
         if kind not in ("table", "index") or (kind == "table" and words != ["CREATE", "TABLE"]):
             raise DataError(f"{kind} {name!r} does not belong into a ledger")
+        if kind == "table":
+            _refuse_computed(connection, str(name))
     return connection
+
+
+def _refuse_computed(connection: sqlite3.Connection, table: str) -> None:
+    """A column that is computed may make sixty megabytes in one step, for each of its rows."""
+    quoted = table.replace('"', '""')
+    for *_, hidden in connection.execute(f'PRAGMA table_xinfo("{quoted}")'):
+        if hidden:
+            raise DataError(f"table {table!r} computes a column, as no ledger does")

@@ -78,12 +78,22 @@ class Doubts:
             code: Of the doubt.
         """
         if not certain:
-            if self.history.unfinished is not None:
-                raise busy(f"{why}; {self.history.unfinished}")
-            later = tuple(explained_by(self.history))
-            if later:
-                raise Undecided(why + named(later), code=code)
+            self.weigh(why, explained_by, code=code)
         raise CheckFailed(why, code=refuted)
+
+    def weigh(
+        self, why: str, explained_by: Explanation, *, code: str = "reproduce.changed_since"
+    ) -> None:
+        """Return if nothing later can be the reason of a difference.
+
+        Raises:
+            Undecided: Something can, or the ledger cannot be asked.
+        """
+        if self.history.unfinished is not None:
+            raise busy(f"{why}; {self.history.unfinished}")
+        later = tuple(explained_by(self.history))
+        if later:
+            raise Undecided(why + named(later), code=code)
 
 
 def busy(why: str) -> Undecided:

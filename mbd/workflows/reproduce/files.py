@@ -23,21 +23,22 @@ from mbd.data.search import RECORD_IDS, Searcher
 from mbd.data.traces import Traces
 from mbd.errors import MbdError
 from mbd.verify.case import CheckFailed, Undecided
-from mbd.verify.model_policy import MAX_POLICY_BYTES
+from mbd.verify.model_files import most_bytes
 
 FOLDERS = ("data", "models", "state")
-"""Where data of people is. Of what lies elsewhere nothing is said."""
+"""Where data of people is; what lies elsewhere is named, and not looked at."""
+
+LEDGER = "ledger.db"
 
 DURATION_FILE = "data/training.json"
 """How long a training took: a number, and no business of anybody here."""
 
 _MAX_MANIFEST_BYTES = 1 << 25  # some hundred thousand buckets, of 24 people each
 _MAX_BUCKET_BYTES = 1 << 31
-_MAX_HEAD_BYTES = 1 << 30
-_MAX_BYTES = 1 << 33  # a core, a state
+_MAX_BYTES = 1 << 33  # a state
 _MAX_DURATION_BYTES = 1 << 10
 _MAX_SCANNED_BYTES = 1 << 28
-"""Of files that nothing names: those beyond are named all the same."""
+"""Of files that nothing names, the smallest first: those beyond are named as not searched."""
 _PIECE = 1 << 18
 _TORN = (
     KeyError,
@@ -62,14 +63,26 @@ class Files:
     """Bytes, by path in the workspace."""
 
     def unlisted(self, listed: Iterable[str]) -> tuple[str, ...]:
-        """Paths in `data` and `state` that nothing names; models are compared file by file."""
+        """Paths that nothing names; what lies in the folder of a model is compared elsewhere."""
         known = {DURATION_FILE, *listed}
-        return tuple(sorted(
-            path for path in self.sizes if not path.startswith("models/") and path not in known
-        ))  # fmt: skip
+        return tuple(
+            sorted(path for path in self.sizes if not _is_of_model(path) and path not in known)
+        )
 
-    def holding(self, receipt: Receipt, paths: Iterable[str]) -> Iterator[str]:
-        """Those of these files in which something is found that the receipt lists as erased.
+    def of_models(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Paths in the folders of these models."""
+        wanted = set(names)
+        return tuple(
+            path for path in self.sizes if _is_of_model(path) and path.split("/")[1] in wanted
+        )
+
+    def elsewhere(self) -> tuple[str, ...]:
+        """What else lies in the workspace, of which nothing is looked at."""
+        looked_at = {*FOLDERS, LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"}
+        return tuple(sorted({path.name for path in self.root.iterdir()} - looked_at))
+
+    def search(self, receipt: Receipt, paths: Iterable[str]) -> Searched:
+        """Look in these files for what the receipt lists as erased.
 
         Bytes are looked at as they lie; what a file packs is not unpacked, since it may never
         end. Record ids do not count: a file may name a record without holding what it said.
@@ -78,14 +91,27 @@ class Files:
         traces = Traces.from_json(receipt.traces.model_dump(by_alias=True))
         salts = tuple(bytes.fromhex(one.salt) for one in receipt.items)
         searcher, left = Searcher(traces, receipt.traces.vanished, salts), _MAX_SCANNED_BYTES
-        for path in paths:
+        holding, too_large = list[str](), list[str]()
+        for path in sorted(paths, key=lambda one: (self.sizes[one], one)):
+            if self.sizes[path] > left:
+                too_large.append(path)
+                continue
             left -= self.sizes[path]
-            if left < 0:
-                return
             with (self.root / path).open("rb") as stream:
                 found = searcher.search_pieces(iter(partial(stream.read, _PIECE), b""))
             if any(hit.kind != RECORD_IDS for hit in found.hits):
-                yield path
+                holding.append(path)
+        return Searched(tuple(sorted(holding)), tuple(sorted(too_large)))
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Files in which erased values were looked for."""
+
+    holding: tuple[str, ...]
+    """Those that hold some."""
+    too_large: tuple[str, ...]
+    """Those that were not read: together they would take for ever."""
 
 
 def list_files(root: Path) -> Files:
@@ -132,16 +158,32 @@ def reading(what: Path) -> Iterator[None]:
         raise unreadable(what, error) from error
 
 
-def check_unlisted(paths: tuple[str, ...], *, searched: bool) -> None:
+def check_unlisted(paths: tuple[str, ...], searched: Searched | None) -> None:
     """Say that there is something of which nobody knows what it is.
+
+    Args:
+        paths: What nothing names.
+        searched: What the receipt's values were looked for in; None without a receipt.
 
     Raises:
         Undecided: With code `reproduce.unlisted`.
     """
     if paths:
         more = f", and {len(paths) - 1} more" if len(paths) > 1 else ""
-        looked = "; no value of the receipt was found there as it was" if searched else ""
-        raise kept_beside(f"no manifest names {paths[0]}{more}{looked}")
+        raise kept_beside(f"no manifest names {paths[0]}{more}{_looked(searched)}")
+
+
+def _looked(searched: Searched | None) -> str:
+    if searched is None:
+        return ""
+    if searched.too_large:
+        return f"; {searched.too_large[0]} is too large to be searched for the receipt's values"
+    return "; no value of the receipt was found there as it was"
+
+
+def _is_of_model(path: str) -> bool:
+    """Whether it lies in the folder of a model, not beside these folders."""
+    return path.startswith("models/") and path.count("/") > 1
 
 
 def _most(where: str) -> int:
@@ -151,13 +193,9 @@ def _most(where: str) -> int:
         return _MAX_MANIFEST_BYTES
     if where == DURATION_FILE:
         return _MAX_DURATION_BYTES
-    limits: dict[tuple[str, str], int] = {
-        ("data", ".parquet"): _MAX_BUCKET_BYTES,
-        ("models", ".json"): MAX_POLICY_BYTES,
-    }
-    if path.parts[0] == "models" and path.parent.name == "heads":
-        return _MAX_HEAD_BYTES
-    return limits.get((path.parts[0], path.suffix), _MAX_BYTES)
+    if path.parts[0] == "models":
+        return most_bytes(where)
+    return _MAX_BUCKET_BYTES if path.suffix == ".parquet" else _MAX_BYTES
 
 
 def _refuse(error: OSError) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mbd.data.buckets import MANIFEST
 from mbd.verify.case import Undecided
 from mbd.workflows.reproduce.data import RetainedData, RetainedRecords
 from mbd.workflows.reproduce.doubts import Doubts, consents, more
-from mbd.workflows.reproduce.files import Files, reading
+from mbd.workflows.reproduce.files import Files, Searched, reading
 from mbd.workflows.reproduce.forget_set import ForgetSet
 
 
@@ -33,16 +34,28 @@ class Forgotten:
             found = sorted(self.forget.there)
             self._refute_unless_allowed(f"the person's {found[0]}" + more(found))
 
-    def check_beside(self, files: Files, data: RetainedData) -> None:
-        """No value that the receipt lists lies in a file that is no data in force."""
+    def check_beside(
+        self, files: Files, data: RetainedData, other_models: Iterable[str]
+    ) -> Searched:
+        """No value that the receipt lists lies in a file that is no data in force.
+
+        Args:
+            files: All there are.
+            data: What is in force.
+            other_models: Models that are not the certificate's.
+        """
         named = data.listed(None)
         manifests = (path for path in named if path.endswith(MANIFEST))
         states = (path for path in files.sizes if path.startswith("state/"))
-        paths = (*manifests, *files.unlisted((*named, *states)))
+        beside = files.unlisted((*named, *states))
         with reading(files.root):
-            found = list(files.holding(self.forget.receipt, paths))
-        if found:
-            self._refute_unless_allowed(f"{found[0]} holds what the receipt lists" + more(found))
+            found = files.search(
+                self.forget.receipt, (*manifests, *beside, *files.of_models(other_models))
+            )
+        if found.holding:
+            why = f"{found.holding[0]} holds what the receipt lists" + more(found.holding)
+            self._refute_unless_allowed(why)
+        return found
 
     def check_before(self, records: RetainedRecords) -> str:
         """What the receipt lists is what the data set of before had more; in words.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.statement import Parameters, Predicate
 from mbd.deletion.check import check_deviation
-from mbd.deletion.noise_patterns import MODEL_THRESHOLD, HeadNoise, pattern_findings
+from mbd.deletion.noise_patterns import HeadNoise, head_threshold, pattern_findings
 from mbd.deletion.parameters import HeadPolicy
 from mbd.errors import ArithmeticRefused
 from mbd.head.integers import Ints
@@ -17,8 +17,9 @@ from mbd.privacy.accountant import noise_steps
 from mbd.verify.case import CheckFailed, Undecided
 from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce.data import RetainedRows
-from mbd.workflows.reproduce.doubts import Doubts, changing, more
+from mbd.workflows.reproduce.doubts import Doubts, more
 from mbd.workflows.reproduce.released import ReleasedFiles
+from mbd.workflows.reproduce.service import refuse_model
 from mbd.workflows.snapshots import ReleasedHead
 
 
@@ -56,7 +57,7 @@ class ReleasedHeads:
         missing = sorted(self.released.missing)
         if missing:
             why = f"{missing[0]} of the certificate's model is not here" + more(missing)
-            self.doubts.refute("reproduce.model", why, changing)
+            refuse_model(why, self.predicate, self.doubts)
 
     def _check_rows(self, rows: RetainedRows) -> None:
         for problems in (rows.problems, rows.remade.problems()):
@@ -114,9 +115,9 @@ def check_released(
         deviation,
         grid=constants.grid,
         sigma=constants.sigma if released.noise_steps else None,
-        threshold=MODEL_THRESHOLD / 2 / len(guarantee.heads),
+        threshold=head_threshold(len(guarantee.heads)),
     )
-    noise = HeadNoise(name, deviation, noisy) if released.noise_steps else None
+    noise = HeadNoise.of(name, deviation, noisy, state.gram) if released.noise_steps else None
     return None if found.passed else found.detail, noise
 
 

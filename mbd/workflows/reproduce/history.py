@@ -7,21 +7,24 @@ are hashed anew, and bodies held against their leaves.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mbd.canonical.tree import leaf_hash
 from mbd.certificate.statement import PolicyEntry
 from mbd.errors import DataError, IntegrityError, MbdError
-from mbd.ledger.entry import parse_entry
+from mbd.ledger.entry import MAX_LEAF_BYTES, parse_entry
 from mbd.ledger.merkle import HASH_BYTES, RightEdge
-from mbd.ledger.note import Checkpoint, open_checkpoint
+from mbd.ledger.note import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
 from mbd.verify.case import Case, Undecided
 from mbd.verify.trust import TrustedLog
 from mbd.workflows.reproduce.database import opened
 from mbd.workflows.reproduce.later import Later, later_entry
-from mbd.workflows.snapshots import ModelSnapshot
+from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot
+
+T = TypeVar("T")
 
 _OPEN = (
     "SELECT count(*) FROM request JOIN batch ON batch.batch_id = request.batch_id "
@@ -42,6 +45,8 @@ class History:
     """Whether the certificate may be one of a batch: those lie side by side in the log."""
     in_service: ModelSnapshot | None
     """What the database, which nobody signed, calls the current model; None if it does not say."""
+    state: StateSnapshot | None
+    """The same of the current state."""
 
     def changing(self) -> tuple[Later, ...]:
         """Entries since which data or model may be others."""
@@ -70,10 +75,11 @@ def read_history(folder: Path, case: Case) -> History:
         with opened(path) as connection:
             later, rest, announced, in_batch = _read(connection, case, log, folder)
             unfinished = rest or _unfinished(connection, folder)
-            in_service = _in_service(connection, folder)
+            model = _pointer(connection, "model", folder / "models", ModelSnapshot.from_pointer)
+            state = _pointer(connection, "state", folder / "state", StateSnapshot.from_pointer)
     except (sqlite3.Error, OSError, ValueError, TypeError, IntegrityError, DataError) as error:
         raise _unreadable(str(error)) from error
-    return History(later, unfinished, announced, in_batch, in_service)
+    return History(later, unfinished, announced, in_batch, model, state)
 
 
 def _read(
@@ -121,16 +127,21 @@ def _is_policy(leaf: bytes, stated: PolicyEntry) -> bool:
     return found == ("policy", stated.leaf_hash, stated.digest)
 
 
-def _in_service(connection: sqlite3.Connection, folder: Path) -> ModelSnapshot | None:
-    row = connection.execute("SELECT value FROM pointer WHERE name = 'model'").fetchone()
+def _pointer(
+    connection: sqlite3.Connection, name: str, folder: Path, parse: Callable[[Path, str], T]
+) -> T | None:
+    row = connection.execute("SELECT value FROM pointer WHERE name = ?", (name,)).fetchone()
     try:
-        return None if row is None else ModelSnapshot.from_pointer(folder / "models", str(row[0]))
+        return None if row is None else parse(folder, str(row[0]))
     except (MbdError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
 def _newest(connection: sqlite3.Connection, log: TrustedLog) -> Checkpoint:
-    row = connection.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
+    query = (
+        f"SELECT substr(note, 1, {MAX_NOTE_BYTES + 1}) FROM checkpoint ORDER BY size DESC LIMIT 1"
+    )
+    row = connection.execute(query).fetchone()
     if row is None:
         raise _unreadable("it has no checkpoint")
     try:
@@ -142,11 +153,12 @@ def _newest(connection: sqlite3.Connection, log: TrustedLog) -> Checkpoint:
 
 
 def _leaves(connection: sqlite3.Connection) -> Iterator[bytes]:
-    query = "SELECT entry_index, leaf FROM entry ORDER BY entry_index"
-    for expected, (index, leaf) in enumerate(connection.execute(query)):
-        if index != expected or not isinstance(leaf, bytes):
+    leaf = f"CASE WHEN length(leaf) <= {MAX_LEAF_BYTES} THEN leaf END"
+    query = f"SELECT entry_index, {leaf} FROM entry ORDER BY entry_index"
+    for expected, (index, found) in enumerate(connection.execute(query)):
+        if index != expected or not isinstance(found, bytes):
             raise _unreadable(f"entry {expected} is missing")
-        yield leaf
+        yield found
 
 
 def _unfinished(connection: sqlite3.Connection, folder: Path) -> str | None:

@@ -18,6 +18,7 @@ from mbd.verify.artifacts import CORE_FILES, check_core, check_policy
 from mbd.verify.case import Case, CheckFailed, Undecided
 from mbd.verify.core_file import WEIGHTS_FILE as CORE_WEIGHTS
 from mbd.verify.head_file import read_head
+from mbd.verify.model_files import file_digest
 from mbd.verify.model_policy import ModelPolicy, parse_policy
 from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce.files import reading
@@ -127,13 +128,10 @@ def find_released(models: Path, case: Case) -> ReleasedFiles:
             raise Undecided("the workspace holds no model", code="reproduce.incomplete")
         for folder in folders + given:
             for path, digest in digests.items():
-                location = folder / path
-                if not location.is_file():
-                    continue
-                if sha256_file(location) == digest:
+                if file_digest(folder, path) == digest:
                     found.setdefault(path, folder)
-                else:
-                    _refuse_torn(location)
+                elif (folder / path).is_file():
+                    _refuse_torn(folder / path)
         others = tuple(one.name for one in folders if _is_other(one, digests))
     heads = frozenset(name for name in predicate.guarantee.heads if head_file(name) in found)
     return ReleasedFiles(found, digests, heads, len(folders) == 1, others)

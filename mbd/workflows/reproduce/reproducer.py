@@ -15,14 +15,14 @@ from mbd.verify.case import Case, CheckFailed, NotReached, Undecided
 from mbd.workflows.policy import Policy
 from mbd.workflows.reproduce.commitments import Commitments, check_kept_states
 from mbd.workflows.reproduce.data import Progress, RetainedData, RetainedRecords, RetainedRows
-from mbd.workflows.reproduce.doubts import Doubts, busy, changing
+from mbd.workflows.reproduce.doubts import Doubts, busy
 from mbd.workflows.reproduce.files import check_unlisted, list_files, reading
 from mbd.workflows.reproduce.forget_set import ForgetSet
 from mbd.workflows.reproduce.forgotten import Forgotten
 from mbd.workflows.reproduce.heads import ReleasedHeads
 from mbd.workflows.reproduce.openings import Offered, Openings
 from mbd.workflows.reproduce.released import ReleasedFiles, find_released
-from mbd.workflows.reproduce.service import check_announced, check_service
+from mbd.workflows.reproduce.service import check_announced, check_service, refuse_model
 from mbd.workflows.reproduce.words import describe
 
 Shown = Callable[[str], AbstractContextManager[Progress]]
@@ -107,21 +107,22 @@ class _Reproduction:
         found = self._read(forget)
         policy, rows = found.policy, found.rows
         same = commitments.same_state(rows)
+        searched = None
         if forgotten is not None:
             forgotten.check_gone(same=same)
-            forgotten.check_beside(files, found.data)
+            searched = forgotten.check_beside(files, found.data, found.released.others)
         if policy is None or rows is None:
-            doubts.refute("reproduce.model", "no model here is the certificate's", changing)
+            refuse_model("no model here is the certificate's", predicate, doubts)
         unasked = check_announced(predicate, doubts)
         ReleasedHeads(predicate, policy, found.released, doubts, same).check(rows)
         commitments.check(found.records, same=same)
         compared = None if forgotten is None else forgotten.check_before(found.records)
         states = check_kept_states(rows, files, doubts)
         unlisted = files.unlisted((*found.data.listed(policy), *states))
-        check_unlisted(unlisted, searched=forget is not None)
+        check_unlisted(unlisted, searched)
         if forgotten is not None:
             forgotten.check_copies()
-        words = describe(predicate, found.released, compared)
+        words = describe(predicate, found.released, compared, files.elsewhere())
         return f"{words}; {check_service(predicate, found.released, doubts, unasked)}"
 
     def _read(self, forget: ForgetSet | None) -> _Retained:

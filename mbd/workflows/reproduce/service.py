@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from mbd.certificate.statement import Predicate
 from mbd.verify.case import CheckFailed, Undecided
+from mbd.verify.model_files import file_digest
 from mbd.workflows.reproduce.doubts import Doubts, changing, more
+from mbd.workflows.reproduce.files import reading
 from mbd.workflows.reproduce.released import ReleasedFiles
 
 
@@ -23,6 +27,32 @@ def check_announced(predicate: Predicate, doubts: Doubts) -> str | None:
         why = f"entry {stated.index} of the log does not announce the policy of the model"
         raise CheckFailed(why, code="reproduce.policy")
     return None
+
+
+def refuse_model(why: str, predicate: Predicate, doubts: Doubts) -> NoReturn:
+    """Say what it means that files of the certificate's model are not here as it lists them.
+
+    Only another model in service, all of it here, is a lie: one whose file is gone, or has other
+    bits than the workspace itself says, was copied badly.
+
+    Raises:
+        CheckFailed: Another model is in service, and nothing later can be the reason.
+        Undecided: Something can, or files are missing or torn.
+    """
+    doubts.weigh(why, changing)
+    current = doubts.history.in_service
+    if current is None or current.digest == predicate.deletion.model_after.digest:
+        raise Undecided(f"{why}: missing, or torn", code="reproduce.incomplete")
+    with reading(current.folder):
+        torn = [
+            file.path
+            for file in current.files
+            if file_digest(current.folder, file.path) != file.sha256
+        ]
+    if torn:
+        where = f"models/{current.model_id}/{torn[0]}"
+        raise Undecided(f"{why}, and {where} is missing, or torn", code="reproduce.incomplete")
+    raise CheckFailed(f"{why}; model {current.model_id} is in service", code="reproduce.model")
 
 
 def check_service(

@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mbd.certificate.rules import is_retrained
 from mbd.certificate.statement import Predicate
-from mbd.deletion.noise_patterns import told_apart
+from mbd.deletion.check import TESTS
+from mbd.deletion.noise_patterns import head_threshold, told_apart, unseen_shift
 from mbd.workflows.reproduce.released import ReleasedFiles
 
+_NAMED = 12
 
-def describe(predicate: Predicate, released: ReleasedFiles, compared: str | None) -> str:
+
+def describe(
+    predicate: Predicate, released: ReleasedFiles, compared: str | None, elsewhere: Sequence[str]
+) -> str:
     """All of it in one line.
 
     Args:
         predicate: The certificate.
         released: Its model; every head of it was held against its state.
         compared: What the receipt showed of the data set of before; None without a receipt.
+        elsewhere: Names of what else is in the workspace.
     """
-    return "; ".join((*_heads(predicate, released), *_people(compared), *_made(predicate)))
+    said = (*_heads(predicate, released), *_people(compared), *_made(predicate), *_left(elsewhere))
+    return "; ".join(said)
 
 
 def _heads(predicate: Predicate, released: ReleasedFiles) -> Iterator[str]:
-    heads = predicate.guarantee.heads
-    found = [released.head(name) for name in heads]
-    noisy = [one for one in found if one.noise_steps]
+    guarantee = predicate.guarantee
+    found = {name: released.head(name) for name in guarantee.heads}
+    noisy = {name: one for name, one in found.items() if one.noise_steps}
     yield "the retained rows sum to the state that the certificate commits to"
     if not noisy:
-        yield f"{len(heads)} heads are its optimum, bit for bit"
+        yield f"{len(found)} heads are its optimum, bit for bit"
         return
-    yield f"{len(heads)} heads are its optimum, {len(noisy)} with the noise stated"
-    low, high = told_apart(sum(one.weights.size for one in noisy))
+    yield f"{len(found)} heads are its optimum, {len(noisy)} with the noise stated"
+    replaced = [found[name] for name in guarantee.selected_heads if name in noisy]
+    size = min(one.weights.size for one in replaced or noisy.values())
+    per_test = head_threshold(len(found)) / TESTS
+    (low, high), moved = told_apart(size, per_test), unseen_shift(size, per_test)
     yield (
-        "size and simple patterns of the noise were tested, not randomness: sigma between "
-        f"{low:.2f} and {high:.2f} of the stated looks the same here, and so does a fixed "
+        "size and simple patterns of the noise were tested, not randomness: in one head, sigma "
+        f"between {low:.2f} and {high:.2f} of the stated may look the same, a head that was not "
+        f"replaced too, if its optimum moved by less than {moved:.0f} sigma, and so does a fixed "
         "vector that is secret"
     )
 
@@ -57,3 +68,10 @@ def _made(predicate: Predicate) -> Iterator[str]:
     yield "every row was made again from its record, as the policy says"
     if is_retrained(predicate.guarantee):
         yield "the policy and the core were not: `mbd state check --train-again` does that"
+
+
+def _left(elsewhere: Sequence[str]) -> Iterator[str]:
+    if elsewhere:
+        names = ", ".join(elsewhere[:_NAMED])
+        rest = f" and {len(elsewhere) - _NAMED} more" if len(elsewhere) > _NAMED else ""
+        yield f"nothing was looked for in {names}{rest}"
