@@ -8,13 +8,14 @@ import pytest
 from mbd.data.records import Records
 from mbd.data.schema import DatasetSchema
 from mbd.data.synthetic import synthesise
+from mbd.head.selection import Choice, HeadChoice
 from mbd.model.inference import Extractor
 from mbd.model.scaling import scaler_from_ranges
 from mbd.values import ModalityInfo, nonempty_subsets
 from mbd.verify.model_policy import parse_policy
 from mbd.workflows import head_design
-from mbd.workflows.design import Design, design_model
-from mbd.workflows.head_design import HeadDesigner
+from mbd.workflows.design import Design, _better, design_model
+from mbd.workflows.head_design import HeadDesigner, Judged
 from mbd.workflows.policy import HeadDesign, Policy
 from mbd.workflows.recipe import Recipe
 from mbd.workspace.settings import HeadSettings, Settings
@@ -165,3 +166,31 @@ def test_a_verifier_reads_a_policy_that_says_how_it_was_chosen_or_set():
 
         assert parse_policy(made.to_bytes()).recipe is not None
         assert Policy.from_bytes(made.to_bytes()) == made
+
+
+class Judge:
+    """A designer whose heads lose so much on each person's rows, and whom they learned from."""
+
+    def __init__(self, losses: dict[str, float]) -> None:
+        self.losses = losses
+        self.learned: list[str] = []
+
+    def judge(self, records: Records, *, quickly: bool = False) -> dict[str, Judged]:
+        self.learned = sorted(set(records.subjects))
+        losses = np.array([self.losses[one] for one in records.subjects])
+        choice = HeadChoice(NARROW, 1.0, Choice(1.0, losses, None))
+        return {"text": Judged(choice, tuple(records.subjects))}
+
+
+def test_a_core_is_compared_on_people_it_has_not_seen_as_each_will_learn():
+    """The other half alone judges; heads without a core have learned from both halves."""
+    everybody = RECORDS.where(subjects=("0", "1", "2", "3"))
+    others = everybody.where(subjects=("2", "3"))
+    core = Judge({"2": 0.4, "3": 0.6})
+    plain = Judge({"0": 0.0, "1": 0.0, "2": 0.5, "3": 0.7})
+    said: list[str] = []
+
+    assert _better(core, plain, everybody, others, said.append)
+    assert (core.learned, plain.learned) == (["2", "3"], ["0", "1", "2", "3"])
+    assert "0.5000 with a core, 0.6000 without" in said[0]
+    assert not _better(plain, plain, others, others, said.append)
