@@ -228,18 +228,12 @@ def as_new_people(setting: Setting, made: Design) -> Scores:
     return setting.score(with_heads(made, released(made, states)), test)
 
 
-def measure(setting: Setting) -> Iterator[tuple[str, Scores]]:
-    """Every method under one seed."""
-    yield "constant predictor", constant(setting)
-    yield "ridge on raw features", ridge(setting)
-    yield "deep, trained on everybody", deep(setting)
-    trained, plain = design(setting, "trained"), design(setting, "none")
-    chosen = design(setting, "auto").policy.core
-    tell(setting, f"--core auto chooses {chosen}; heads without a core: {chosen_heads(plain)}")
-    yield "core alone", setting.score(alone(trained.extractor))
-    state = state_of(trained, setting.records)
-    yield "core + heads", setting.score(with_heads(trained, released(trained, state)))
-    alike = design(setting, "none", BEFORE)
+def measure(setting: Setting, references: bool) -> Iterator[tuple[str, Scores]]:
+    """Every method under one seed; without references, heads without a core alone."""
+    if references:
+        yield from others(setting)
+    plain, alike = design(setting, "none"), design(setting, "none", BEFORE)
+    tell(setting, f"heads without a core: {chosen_heads(plain)}")
     state = state_of(alike, setting.records)
     yield "core none + heads, all alike", setting.score(with_heads(alike, released(alike, state)))
     state = state_of(plain, setting.records)
@@ -249,6 +243,18 @@ def measure(setting: Setting) -> Iterator[tuple[str, Scores]]:
     after, scratch = revoke_a_tenth(setting, plain, state)
     yield "  a tenth revoked", after
     yield "  a tenth never there", scratch
+
+
+def others(setting: Setting) -> Iterator[tuple[str, Scores]]:
+    """What heads without a core are held against."""
+    yield "constant predictor", constant(setting)
+    yield "ridge on raw features", ridge(setting)
+    yield "deep, trained on everybody", deep(setting)
+    trained = design(setting, "trained")
+    tell(setting, f"--core auto chooses {design(setting, 'auto').policy.core}")
+    yield "core alone", setting.score(alone(trained.extractor))
+    state = state_of(trained, setting.records)
+    yield "core + heads", setting.score(with_heads(trained, released(trained, state)))
 
 
 def chosen_heads(made: Design) -> str:
@@ -299,12 +305,12 @@ def with_heads(made: Design, weights: Weights) -> Predict:
     return predict
 
 
-def report(name: str, settings: list[Setting]) -> None:
+def report(name: str, settings: list[Setting], references: bool) -> None:
     """Measure and print one data set."""
     found: dict[str, list[Scores]] = {}
     for setting in settings:
         started = time.perf_counter()
-        for method, scores in measure(setting):
+        for method, scores in measure(setting, references):
             found.setdefault(method, []).append(scores)
         spent = time.perf_counter() - started
         print(f"{name}: seed {setting.seed} took {spent:.0f} s", file=sys.stderr, flush=True)
@@ -330,6 +336,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--quick", action="store_true", help="one seed, d = 1024")
     parser.add_argument("--set", choices=NAMES, action="append", help="only this; may repeat")
+    parser.add_argument("--heads", action="store_true", help="heads without a core alone")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     names = arguments.set or NAMES
@@ -337,7 +344,9 @@ def main() -> None:
     seeds = range(1) if arguments.quick else range(arguments.seeds)
     width = 1024 if arguments.quick else None
     for name in names:
-        report(name, [load(arguments.data, name, seed, width) for seed in seeds])
+        report(
+            name, [load(arguments.data, name, seed, width) for seed in seeds], not arguments.heads
+        )
 
 
 if __name__ == "__main__":
