@@ -135,11 +135,6 @@ def _embeddings(core: Core, setting: Setting, scaler: Scaler) -> Figures:
     seen, held = (core.encode(one.x, one.lengths, one.available) for one in (fit, test))
     nearest = core.prototypes.distances(held.properties).argmin(dim=-1)
     judged = Judged(core, test, held.samples, _means(core, setting, scaler))
-    rows = setting.records.where(cohort="foundation", split="valid")
-    known = to_tensors(rows, scaler, task, cpu)
-    fitted = Judged(
-        core, known, core.encode(known.x, known.lengths, known.available).samples, judged.means
-    )
     every = range(len(core.config.modalities))
     named = [(nearest[test.available[:, m], m] == m).double().mean() for m in every]
     rebuilt = [judged.rebuilt(m, [k for k in every if k != m]) for m in every]
@@ -150,9 +145,6 @@ def _embeddings(core: Core, setting: Setting, scaler: Scaler) -> Figures:
             for k, v in zip(SHARES, np.mean(rebuilt, axis=0)[1:], strict=True)
         },
         "rebuilt": float(np.mean(rebuilt, axis=0)[0]),
-        "rebuilt fitted": float(
-            np.mean([judged.rebuilt_by(m, fitted.best_share(m)) for m in every])
-        ),
         "from one": float(np.mean(alone, axis=0)[0]),
         "apart": float(np.mean([judged.apart(m) for m in every])),
         "named": float(np.mean(named)),
@@ -191,24 +183,6 @@ class Judged:
             1 - float((one - truth).square().sum() / base)
             for one in (made.reconstructed[:, m], *bolder)
         ]
-
-    def best_share(self, m: int) -> float:
-        """The share of a guess at m that is best for these people, all other channels given."""
-        truth, guess = self._moves(m)
-        return float(((truth * guess).sum() / guess.square().sum()).clamp(0, 1))
-
-    def rebuilt_by(self, m: int, share: float) -> float:
-        """1 - error / error of the mean, of a share of a guess at m."""
-        truth, guess = self._moves(m)
-        return 1 - float((share * guess - truth).square().sum() / truth.square().sum())
-
-    def _moves(self, m: int) -> tuple[Tensor, Tensor]:
-        """How far the truth and a guess are from the mean."""
-        given = self.test.available.clone()
-        given[:, m] = False
-        rows = self.test.available[:, m] & given.any(dim=1)
-        guesses = self.core.guess(self.samples[rows], given[rows])[:, m]
-        return self.samples[rows, m] - self.means[m], guesses - self.means[m]
 
     def apart(self, m: int) -> float:
         """How far what is said without m is from what is said with everything."""

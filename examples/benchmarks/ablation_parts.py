@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from mbd.model.core import Core, CoreConfig
-from mbd.model.fusion import Reliability
 from mbd.training.settings import TERMS
 
 
@@ -42,21 +41,6 @@ class Untold(Core):
         return torch.as_tensor(self.generator(samples, available, nothing))
 
 
-class Alike(Reliability):
-    """In place of `Reliability`: every modality counts the same."""
-
-    def forward(self, embeddings: Tensor, flags: Tensor) -> Tensor:
-        return torch.ones_like(flags)
-
-
-class WithoutReliability(Core):
-    """Fusion believes every modality alike."""
-
-    def __init__(self, config: CoreConfig) -> None:
-        super().__init__(config)
-        self.fusion.reliability = Alike(len(config.widths), config.hidden)
-
-
 @dataclass(frozen=True)
 class Variant:
     """One way to train a core."""
@@ -67,15 +51,17 @@ class Variant:
 
 
 EVERYTHING = Variant("everything")
+WITHOUT_RECONSTRUCTION = Variant("no reconstruction", {"reconstruction": 0.0})
+HEAVIER = tuple(Variant(f"consistency {weight}", {"consistency": weight}) for weight in (1.0, 2.0))
+MEANS = Variant("means for a generator", {}, Means)
 WITHOUT_PROTOTYPE_IN_IT = Variant("no prototype in it", {}, Untold)
-WITHOUT_RELIABILITY = Variant("no reliability", {}, WithoutReliability)
 VARIANTS = (
     EVERYTHING,
     *(Variant(f"no {term}", {term: 0.0}) for term in TERMS),
+    *HEAVIER,
     Variant("no term but the task", dict.fromkeys(TERMS, 0.0)),
     Variant("zeros for a generator", {}, Zeros),
-    Variant("means for a generator", {}, Means),
+    MEANS,
     Variant("guesses not shrunk", {}, Sure),
     WITHOUT_PROTOTYPE_IN_IT,
-    WITHOUT_RELIABILITY,
 )

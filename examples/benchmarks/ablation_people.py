@@ -18,7 +18,6 @@ from mbd.data.schema import DatasetSchema
 from mbd.data.synthetic import synthesise
 
 JUDGES = 1 / 3
-NOISY = 0.4
 
 
 def foundation_alone(setting: Setting) -> Setting:
@@ -45,23 +44,6 @@ def foundation_alone(setting: Setting) -> Setting:
     return dataclasses.replace(setting, records=records)
 
 
-def with_noise(setting: Setting) -> Setting:
-    """In a share of all records one channel says nothing: normal noise of its mean and spread."""
-    rng, records = np.random.default_rng(setting.seed), setting.records
-    x = {name: list(column) for name, column in records.x.items()}
-    known = records.where(cohort="foundation", split="train")
-    moments = {name: _moments(column) for name, column in known.x.items()}
-    for i in range(len(records)):
-        name = str(rng.choice(sorted(records.availability(i))))
-        real = x[name][i]
-        if rng.random() < NOISY and real is not None:
-            x[name][i] = rng.normal(*moments[name], real.shape).astype(np.float32)
-    return dataclasses.replace(
-        setting,
-        records=dataclasses.replace(records, x={n: tuple(column) for n, column in x.items()}),
-    )
-
-
 def cut_in_two(setting: Setting) -> Setting:
     """Two channels become four, of half of the features each: so several can be absent."""
     if len(setting.schema.names) > 2:
@@ -85,8 +67,3 @@ def draw(data: Path, name: str, seed: int, width: int) -> Setting:
         return foundation_alone(quality.load(data, name, seed, width))
     records, schema = synthesise(60, 1200, seed)
     return foundation_alone(Setting(records, schema, seed, width))
-
-
-def _moments(column: tuple[Sequence2D | None, ...]) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.concatenate([one for one in column if one is not None])
-    return rows.mean(axis=0), rows.std(axis=0)

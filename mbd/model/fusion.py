@@ -7,42 +7,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
-class Reliability(nn.Module):
-    """How much each modality of a record is to be believed, beside its others.
-
-    `w = M softmax_m(<q_m, e_m> + b_m r_m + d_m)`: learned from the embedding and from whether
-    it is observed or reconstructed. Weights are positive and their mean is one. In the
-    beginning (q = d = 0, b = 1) an observed embedding counts e times a reconstructed one.
-    """
-
-    def __init__(self, modalities: int, hidden: int) -> None:
-        super().__init__()
-        self.queries = nn.Parameter(torch.zeros(modalities, hidden))
-        self.observed = nn.Parameter(torch.ones(modalities))
-        self.offsets = nn.Parameter(torch.zeros(modalities))
-
-    def forward(
-        self,
-        embeddings: Float[Tensor, "batch modality hidden"],
-        flags: Float[Tensor, "batch modality"],
-    ) -> Float[Tensor, "batch modality"]:
-        """Weights of mean one."""
-        said = (embeddings * self.queries).sum(dim=-1)
-        logits = said + self.observed * flags + self.offsets
-        return flags.shape[1] * torch.softmax(logits, dim=1)
-
-
 class Fusion(nn.Module):
-    """`u = LayerNorm(MLP([w_1 e_1, ..., w_M e_M, r]))`, `scores = V u + b`; u are the activations.
-
-    w are the weights of `Reliability`.
-    """
+    """`u = LayerNorm(MLP([e_1, ..., e_M, r]))`, `scores = V u + b`; u are the activations."""
 
     def __init__(
         self, modalities: int, hidden: int, activations: int, outputs: int, dropout: float
     ) -> None:
         super().__init__()
-        self.reliability = Reliability(modalities, hidden)
         self.network = nn.Sequential(
             nn.Linear(modalities * (hidden + 1), activations),
             nn.GELU(),
@@ -56,14 +27,8 @@ class Fusion(nn.Module):
         self,
         embeddings: Float[Tensor, "batch modality hidden"],
         available: Bool[Tensor, "batch modality"],
-    ) -> tuple[
-        Float[Tensor, "batch outputs"],
-        Float[Tensor, "batch activations"],
-        Float[Tensor, "batch modality"],
-    ]:
-        """Scores, fusion activations, and how much each modality counted."""
+    ) -> tuple[Float[Tensor, "batch outputs"], Float[Tensor, "batch activations"]]:
+        """Scores and fusion activations."""
         flags = available.to(embeddings.dtype)
-        weights = self.reliability(embeddings, flags)
-        weighted = (weights.unsqueeze(-1) * embeddings).flatten(1)
-        activations = self.network(torch.cat([weighted, flags], dim=1))
-        return self.to_scores(activations), activations, weights
+        activations = self.network(torch.cat([embeddings.flatten(1), flags], dim=1))
+        return self.to_scores(activations), activations

@@ -22,7 +22,6 @@ from mbd.training.batches import Tensors, to_tensors
 from mbd.training.determinism import repeatable
 from mbd.training.objective import (
     consistency_loss,
-    decorrelation_loss,
     prototype_loss,
     reconstruction_loss,
     task_loss,
@@ -190,7 +189,7 @@ def _epoch(
 
 @term("loss")
 def objective(core: Core, batch: Tensors, settings: CoreSettings) -> Float[Tensor, ""]:
-    """Task (complete and partial) + reconstruction + property terms + consistency."""
+    """Task (complete and partial) + reconstruction + prototype + consistency."""
     config, present = core.config, batch.available
     left = drop_modalities(present, settings.keep)
     samples, properties = core.encode(batch.x, batch.lengths, present)
@@ -203,7 +202,6 @@ def objective(core: Core, batch: Tensors, settings: CoreSettings) -> Float[Tenso
         task
         + settings.reconstruction * reconstruction_loss(partial.guesses, samples, present & ~left)
         + settings.prototype * prototype_loss(distances, present)
-        + settings.decorrelation * decorrelation_loss(samples, properties, present)
         + settings.consistency
         * consistency_loss(partial.scores, complete.scores, (present & ~left).any(dim=1), config)
     )

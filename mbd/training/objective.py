@@ -18,9 +18,6 @@ from torch.nn import functional
 from mbd.model.core import CoreConfig
 from mbd.training.terms import term
 
-_MIN_ROWS = 8
-"""A correlation over fewer records than this says nothing."""
-
 
 @term("task")
 def task_loss(
@@ -64,24 +61,6 @@ def prototype_loss(
     return _masked_mean(distances.diagonal(dim1=1, dim2=2), available)
 
 
-@term("decorrelation")
-def decorrelation_loss(
-    samples: Float[Tensor, "batch modality hidden"],
-    properties: Float[Tensor, "batch modality property"],
-    available: Bool[Tensor, "batch modality"],
-) -> Float[Tensor, ""]:
-    """Mean squared correlation between entries of s_m and of p_m over the batch.
-
-    `mean_m mean_jk corr(s_mj, p_mk)^2` over modalities that at least 8 records have.
-    """
-    losses = [
-        _squared_correlation(samples[here, m], properties[here, m])
-        for m, here in enumerate(available.unbind(dim=1))
-        if int(here.sum()) >= _MIN_ROWS
-    ]
-    return torch.stack(losses).mean() if losses else samples.new_zeros(())
-
-
 @term("consistency")
 def consistency_loss(
     partial: Float[Tensor, "batch outputs"],
@@ -107,11 +86,3 @@ def consistency_loss(
 def _masked_mean(values: Tensor, mask: Tensor) -> Float[Tensor, ""]:
     """Mean where `mask`; zero where it is empty."""
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
-
-
-def _squared_correlation(
-    a: Float[Tensor, "batch left"], b: Float[Tensor, "batch right"]
-) -> Float[Tensor, ""]:
-    unit_a = functional.normalize(a - a.mean(dim=0), dim=0)
-    unit_b = functional.normalize(b - b.mean(dim=0), dim=0)
-    return (unit_a.T @ unit_b).square().mean()

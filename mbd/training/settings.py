@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mbd.errors import UsageError
 
 PRECISIONS = ("float32", "bf16")
-TERMS = ("reconstruction", "prototype", "decorrelation", "consistency")
+TERMS = ("reconstruction", "prototype", "consistency")
 """The terms of the objective beside the task itself: each setting is a weight."""
 
 
@@ -45,8 +45,6 @@ class CoreSettings:
     """Weight of the reconstruction term."""
     prototype: float = 0.1
     """Weight of the term that pulls properties to their prototype."""
-    decorrelation: float = 0.1
-    """Weight of the term that keeps properties and samples apart."""
     consistency: float = 0.5
     """Weight of the consistency term."""
 

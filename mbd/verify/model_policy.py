@@ -37,11 +37,10 @@ NetworkSetting = Literal[
     "keep",
     "reconstruction",
     "prototype",
-    "decorrelation",
     "consistency",
 ]
 FormerSetting = Literal["properties"]
-"""Of policies that an earlier version wrote: one weight for what is several terms today."""
+"""Of policies that an earlier version wrote: one weight for three terms, of which one is left."""
 HeadSetting = Literal["width", "frequency_std", "planned_rows", "noise", "strong_convexity"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -95,11 +95,10 @@ class Recipe:
 
 
 def _translated(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under today's names: `properties` weighed all terms on properties alike."""
+    """Settings under today's names: `properties` weighed three terms, of which one is left."""
     if not isinstance(network, Mapping):
         raise TypeError(f"network: want settings by name, got {network!r}")
     now = dict(network)
     if "properties" in now:
-        weight = now.pop("properties")
-        now = {"prototype": weight, "decorrelation": weight, **now}
+        now = {"prototype": now.pop("properties"), **now}
     return now

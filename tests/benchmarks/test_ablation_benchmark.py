@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 from types import ModuleType
@@ -44,24 +45,27 @@ def test_nobody_who_may_revoke_and_no_test_row_has_a_part_in_it(script):
     assert {"train", "test"} == set(judges.splits)
 
 
-def test_noise_and_cutting_change_what_they_say_and_no_more(script):
+def test_two_channels_are_cut_into_four_that_hold_the_same_and_three_are_left(script):
     people, quality = script("ablation_people"), script("quality")
     records, schema = synthesise(20, 200, 1)
-    setting = quality.Setting(records, schema, 0, 64)
+    three = quality.Setting(records, schema, 0, 64)
+    assert people.cut_in_two(three) is three
+    infos = schema.modalities[:2]
+    x = {info.name: records.x[info.name] for info in infos}
+    two = dataclasses.replace(
+        three,
+        records=dataclasses.replace(records, x=x),
+        schema=dataclasses.replace(schema, modalities=infos),
+    )
 
-    noisy = people.with_noise(setting).records
+    cut = people.cut_in_two(two)
 
-    changed = [
-        {name for name in records.x if not same(records.x[name][i], noisy.x[name][i])}
-        for i in range(len(records))
-    ]
-    assert {len(names) for names in changed} == {0, 1}
-    assert np.mean([bool(names) for names in changed]) == pytest.approx(people.NOISY, abs=0.1)
-    assert people.cut_in_two(setting) is setting
-
-
-def same(one, other) -> bool:
-    return (one is None and other is None) or np.array_equal(one, other)
+    assert len(cut.schema.modalities) == len(cut.records.x) == 4
+    for info in infos:
+        for i, whole in enumerate(x[info.name]):
+            parts = [cut.records.x[f"{info.name}_{k}"][i] for k in (1, 2)]
+            assert (whole is None) == (parts[0] is None) == (parts[1] is None)
+            assert whole is None or np.array_equal(np.concatenate(parts, axis=1), whole)
 
 
 def test_a_part_is_needed_if_it_is_worse_without_it_by_more_than_the_seeds_differ(script):
@@ -73,8 +77,12 @@ def test_a_part_is_needed_if_it_is_worse_without_it_by_more_than_the_seeds_diffe
             "no part": [{"core": value} for value in without],
         }
 
-    assert needed(runs([0.9, 1.8, 2.7]), "no part", "core", 1) == pytest.approx((0.2, 0.1))
-    assert needed(runs([0.9, 1.8, 2.7]), "no part", "core", -1) == pytest.approx((-0.2, 0.1))
+    assert needed(runs([0.9, 1.8, 2.7]), "everything", "no part", "core", 1) == pytest.approx(
+        (0.2, 0.1)
+    )
+    assert needed(runs([0.9, 1.8, 2.7]), "everything", "no part", "core", -1) == pytest.approx(
+        (-0.2, 0.1)
+    )
 
 
 def test_without_the_data_it_says_which_file_it_wants(tmp_path):

@@ -7,7 +7,6 @@ from mbd.model.core import CoreConfig
 from mbd.training.loop import drop_modalities
 from mbd.training.objective import (
     consistency_loss,
-    decorrelation_loss,
     prototype_loss,
     reconstruction_loss,
     task_loss,
@@ -70,15 +69,6 @@ def test_properties_at_their_prototypes_cost_nothing():
     assert prototype_loss(distances, present) == 0
     assert prototype_loss(distances.flip(1), present) > 1
     assert prototype_loss(distances.flip(1), torch.zeros_like(present)) == 0
-
-
-def test_decorrelation_is_one_for_copies_and_small_for_strangers():
-    here = torch.ones(500, 1, dtype=torch.bool)
-    samples = noise(500, 1, 1)
-
-    assert decorrelation_loss(samples, 3 * samples + 1, here) == pytest.approx(1, abs=1e-5)
-    assert decorrelation_loss(samples, noise(500, 1, 1, seed=1), here) < 0.05
-    assert decorrelation_loss(samples[:4], samples[:4], here[:4]) == 0
 
 
 @pytest.mark.parametrize("config", [SCORES, CLASSES], ids=["regression", "classification"])

@@ -40,8 +40,8 @@ def test_the_prototype_term_makes_a_property_tell_its_modality() -> None:
     assert scatter(with_it) < 0.2 < scatter(without)
 
 
-def test_the_decorrelation_term_makes_a_property_tell_less_of_its_record() -> None:
-    assert told(learned()) < 0.6 * told(learned(decorrelation=0.0))
+def test_the_prototype_term_makes_a_property_tell_less_of_its_record() -> None:
+    assert told(learned()) < 0.6 * told(learned(prototype=0.0))
 
 
 def test_the_consistency_term_brings_reconstructed_and_complete_predictions_together() -> None:

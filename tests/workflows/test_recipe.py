@@ -28,7 +28,7 @@ def test_a_former_recipe_means_the_same_and_keeps_its_bytes() -> None:
     recipe = Recipe.from_json(former)
 
     assert recipe.network == CoreSettings(
-        hidden=16, reconstruction=0.3, prototype=0.25, decorrelation=0.25, consistency=0.3
+        hidden=16, reconstruction=0.3, prototype=0.25, consistency=0.3
     )
     assert recipe.to_json() == former
 
