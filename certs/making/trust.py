@@ -17,13 +17,8 @@ from making.keys import (
 )
 from mbd.ledger.cosignature import COSIGNATURE
 from mbd.ledger.note import VerifierKey
-from mbd.verify.trust import (
-    TrustedIssuer,
-    TrustedLog,
-    TrustedWitness,
-    TrustPolicy,
-    render_trust,
-)
+from mbd.verify.trust_text import render_trust
+from mbd.verify.trusted import TrustedIssuer, TrustedLog, TrustedWitness, TrustPolicy
 
 _ISSUERS = (
     TrustedIssuer(NAME, ISSUER.public),

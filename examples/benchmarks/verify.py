@@ -225,7 +225,7 @@ def report(found: Measured) -> str:
         f"mbd verify, bundles a second  {rate:.0f}   want at least {PER_SECOND:g}: "
         f"{'met' if rate >= PER_SECOND else 'MISSED'}",
     ]
-    checkpoints = "all under one checkpoint" if found.one_checkpoint else "each under its own"
+    checkpoints = "one checkpoint" if found.one_checkpoint else "each with a checkpoint of its own"
     title = (
         f"{platform.machine()}, {os.cpu_count()} cores; {count} bundles, "
         f"{found.megabytes:.1f} MB, {checkpoints}"

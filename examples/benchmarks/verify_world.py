@@ -25,7 +25,7 @@ from mbd.ledger.tlog_proof import TlogProof
 from mbd.privacy.accountant import sensitivity_of
 from mbd.signing.keys import SigningKey
 from mbd.values import DeletionOutcome, FileDigest, HeadParameters
-from mbd.verify.trust import TrustedIssuer, TrustedLog, TrustPolicy
+from mbd.verify.trusted import TrustedIssuer, TrustedLog, TrustPolicy
 
 ORIGIN = "ledger.example/benchmark"
 ISSUER = "Example Clinic"

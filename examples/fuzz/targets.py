@@ -45,7 +45,7 @@ from mbd.ledger.tlog_proof import parse_tlog_proof
 from mbd.verify import render_trust, verify_bundle
 from mbd.verify.extras import check_items
 from mbd.verify.head_file import read_head
-from mbd.verify.memory import Recalled
+from mbd.verify.last_visit import Recalled
 from mbd.verify.model_policy import parse_policy
 from mbd.verify.trust import MAX_TRUST_BYTES, parse_trust
 from mbd.verify.trust_offer import read_offer

@@ -49,6 +49,17 @@ def tree_proofs(leaf_hashes: Sequence[bytes]) -> list[list[bytes]]:
     ]
 
 
+def root_from_proof(leaf: bytes, place: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """Root of the tree of this size in which the leaf hash lies there, see `tree_proofs`."""
+    digest, siblings = leaf, iter(proof)
+    while size > 1:
+        if place ^ 1 < size:
+            sibling = next(siblings)
+            digest = node_hash(sibling, digest) if place % 2 else node_hash(digest, sibling)
+        place, size = place >> 1, (size + 1) >> 1
+    return digest
+
+
 def _levels(leaf_hashes: Sequence[bytes]) -> list[list[bytes]]:
     """All levels of a tree that has leaves, from these to the root."""
     levels = [list(leaf_hashes)]

@@ -14,7 +14,8 @@ from mbd.canonical.digest import files_root
 from mbd.canonical.numbers import to_decimal
 from mbd.certificate.claims import REGISTRY, claims_for
 from mbd.certificate.fields import format_time, validate
-from mbd.certificate.rules import REPRODUCE, check_class_rules
+from mbd.certificate.guarantee_class import REPRODUCE
+from mbd.certificate.rules import check_class_rules
 from mbd.certificate.statement import (
     PREDICATE_TYPE,
     STATEMENT_TYPE,

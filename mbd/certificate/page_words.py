@@ -13,9 +13,9 @@ from typing import Literal
 from mbd.certificate.claims import REGISTRY
 from mbd.certificate.deadline import LONGEST_DAYS, days_allowed, days_late
 from mbd.certificate.page_numbers import read_loss
-from mbd.certificate.rules import is_retrained
 from mbd.certificate.statement import Claim, Guarantee, Predicate, Request
 from mbd.certificate.theorems import THEOREMS
+from mbd.certificate.wording import is_retrained
 
 Standing = Literal["valid", "not-current", "invalid", "undecided", "unchecked"]
 

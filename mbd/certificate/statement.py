@@ -32,7 +32,7 @@ from mbd.certificate.fields import (
     Ulid,
     validate,
 )
-from mbd.certificate.memory import remembered
+from mbd.certificate.shared_parts import remembered
 from mbd.errors import DataError
 from mbd.values import HeadParameters
 
@@ -160,6 +160,11 @@ class Guarantee(Closed):
     """How many releases from this state rho adds up."""
     reproduce: Text | None
     """Command that rebuilds the state from the retained data and compares."""
+
+
+def few_heads(guarantee: Guarantee, *_: Any) -> bool:
+    """For `shared_parts.once`: whether a guarantee is small enough to be held."""
+    return len(guarantee.heads) <= 64
 
 
 class Claim(Closed):

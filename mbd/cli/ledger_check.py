@@ -24,7 +24,7 @@ def check(ctx: click.Context, trust: Path | None, as_json: bool) -> None:
     """
     from mbd.ledger.bodies import Vault
     from mbd.ledger.check import check_log
-    from mbd.ledger.memory import Memory, path_of
+    from mbd.ledger.last_signed import Memory, path_of
 
     key = log_key(ctx, trust)
     key_of = Vault(open_here(ctx).secrets_db).reader()

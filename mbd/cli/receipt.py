@@ -71,7 +71,7 @@ def read_receipt(path: Path) -> Receipt:
         with path.open("rb") as stream:
             content = stream.read(MAX_RECEIPT_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}", field=str(path)) from error
+        raise UsageError(f"{error.strerror or error}", field=str(path)) from error
     return parse_receipt(content)
 
 
@@ -112,8 +112,8 @@ def _fingerprints(group: TraceGroup) -> int:
 
 
 _OPENED = {
-    "datasetBefore": "all data before the request",
-    "datasetAfter": "all data after it",
+    "datasetBefore": "all data together with what was erased",
+    "datasetAfter": "all data without it",
     "stateAfter": "the state that the model was solved from",
     "deletedSet": "the list of what was erased",
 }

@@ -15,14 +15,10 @@ from mbd.cli.output import emit, json_option, note
 from mbd.errors import NotFoundError, RefusedError, UsageError
 from mbd.ledger.note import VerifierKey
 from mbd.verify.reading import read_regular
-from mbd.verify.trust import (
-    MAX_TRUST_BYTES,
-    TrustedIssuer,
-    TrustPolicy,
-    load_trust,
-    render_trust,
-)
+from mbd.verify.trust import MAX_TRUST_BYTES, load_trust
 from mbd.verify.trust_offer import Addition, NewKey, read_offer, take
+from mbd.verify.trust_text import render_trust
+from mbd.verify.trusted import TrustedIssuer, TrustPolicy
 
 TRUST = click.option(
     "--trust",
@@ -65,7 +61,8 @@ def add(
     of a log or a witness.
 
     Every key that is not known yet must be confirmed: by --fingerprint, or by yes at a terminal.
-    Where the file says that a known key is retired or distrusted, that is taken over.
+    Where the file says that a known key is retired or distrusted, that is taken over; that it
+    began later must be confirmed too.
     """
     path = _path(trust)
     old = load_trust(path) if os.path.lexists(path) else TrustPolicy()
@@ -145,7 +142,7 @@ def _confirm(addition: Addition, confirmed: set[str], offer: TrustPolicy) -> Non
     Raises:
         RefusedError: Nobody does for one, or a fingerprint was given that no key has.
     """
-    new = addition.new
+    new = (*addition.new, *addition.later)
     held = {one.key.key_id for one in new} | {one.key.key_id for one in offer.issuers}
     held |= {key.key_id for key in _note_keys(offer)}
     if confirmed - held:

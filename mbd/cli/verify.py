@@ -20,7 +20,7 @@ from mbd.ledger.note import MAX_NOTE_BYTES
 from mbd.verify import LEVELS, TrustPolicy, worst
 from mbd.verify.case import Case
 from mbd.verify.codes import CODES
-from mbd.verify.memory import default_path
+from mbd.verify.last_visit import default_path
 from mbd.verify.reading import read_regular
 from mbd.verify.summary import summary, summary_of_many
 

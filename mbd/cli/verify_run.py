@@ -15,7 +15,7 @@ from mbd.certificate.bundle import MAX_BUNDLE_BYTES
 from mbd.cli.output import note
 from mbd.errors import MbdError, UsageError
 from mbd.verify import Report, TrustPolicy, verify_bundle
-from mbd.verify.memory import Recalled, recall, remember
+from mbd.verify.last_visit import Recalled, recall, remember
 from mbd.verify.reading import read_regular
 from mbd.verify.report import INTERNAL, LIMITS, settle
 
@@ -96,6 +96,8 @@ def read_bundle(path: Path) -> bytes:
         UsageError: It cannot be read, or is no regular file.
     """
     if path == STDIN:
+        if sys.stdin is None:
+            raise UsageError("standard input is closed")
         return sys.stdin.buffer.read(MAX_BUNDLE_BYTES + 1)
     return read_regular(path, MAX_BUNDLE_BYTES)
 

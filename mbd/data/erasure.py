@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mbd.canonical.items import Item, root_of_items
+from mbd.canonical.items import Item, root_of_items, sorted_leaves
 from mbd.canonical.json import dumps, loads_strict
+from mbd.canonical.tree import tree_root
 from mbd.data.needles import Needles
 from mbd.data.pieces import held_by, pieces_of
 from mbd.data.prepared import PreparedRows, PreparedStore
@@ -56,6 +57,9 @@ class ErasePlan:
     """Root (hex) of the tree over `items`."""
     needles: Needles
     """What a search looks for afterwards: nobody who stays holds any of it."""
+    root_with: str = ""
+    """Root (hex) of what stays in the bucket and what this request takes; empty in a list that
+    an earlier version wrote."""
 
     def covers(self, subject: str, modality: str) -> bool:
         """Whether this channel of this person is to be erased."""
@@ -67,6 +71,7 @@ class ErasePlan:
             **{name: getattr(self, name) for name in _PLAIN},
             **{name: list(getattr(self, name)) for name in _LISTS},
             "items": [item.to_json() for item in self.items],
+            "root_with": self.root_with,
             "needles": self.needles.to_json(),
         }
 
@@ -74,6 +79,7 @@ class ErasePlan:
     def from_json(value: dict[str, Any]) -> ErasePlan:
         """Inverse of `to_json`."""
         fields: dict[str, Any] = {name: value[name] for name in _PLAIN}
+        fields["root_with"] = value.get("root_with", "")
         fields.update({name: tuple(value[name]) for name in _LISTS})
         items = tuple(Item(**item) for item in value["items"])
         return ErasePlan(**fields, items=items, needles=Needles.from_json(value["needles"]))
@@ -165,11 +171,12 @@ def plan_bucket(
     for one in prepared:
         for rows in _held_rows(one, {asked.subject for asked in wanted}):
             share_rows(rows, takers, taken, staying)
+    leaves = sorted_leaves(staying.items)
     return BucketErasure(
         bucket=bucket,
-        plans=_plans(wanted, taken, staying),
+        plans=_plans(wanted, taken, staying, leaves),
         root_before=store.bucket_root(bucket),
-        root_after=root_of_items(staying.items).hex(),
+        root_after=tree_root(leaves).hex(),
     )
 
 
@@ -180,7 +187,7 @@ def _held_rows(prepared: PreparedStore, subjects: set[str]) -> Iterator[dict[str
 
 
 def _plans(
-    wanted: Sequence[Erasing], taken: Sequence[Share], staying: Share
+    wanted: Sequence[Erasing], taken: Sequence[Share], staying: Share, leaves: list[bytes]
 ) -> tuple[ErasePlan, ...]:
     features = [dict.fromkeys(pieces_of(one.features)) for one in taken]
     inputs = [dict.fromkeys(pieces_of(one.inputs)) for one in taken]
@@ -196,6 +203,7 @@ def _plans(
             rows=one.rows,
             items=tuple(one.items),
             deleted_set=root_of_items(one.items).hex(),
+            root_with=tree_root(sorted([*leaves, *sorted_leaves(one.items)])).hex(),
             needles=Needles(
                 {
                     "features": tuple(piece for piece in mine if piece not in held),

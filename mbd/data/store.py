@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mbd.canonical.tree import empty_root, leaf_hash, tree_root
+from mbd.canonical.tree import empty_root, leaf_hash, root_from_proof, tree_proofs, tree_root
 from mbd.data.buckets import MANIFEST, BucketFolder, NewBucket, keyed_bucket
 from mbd.data.checks import check_records, check_unique, subject_cohorts
 from mbd.data.columns import (
@@ -121,10 +121,26 @@ class Store:
         Args:
             replacing: Roots (hex) that some buckets are about to have: the root afterwards.
         """
+        return tree_root(self._leaves(replacing)).hex()
+
+    def roots_with_one_more(
+        self, replacing: Mapping[int, str], more: Iterable[tuple[int, str]]
+    ) -> list[str]:
+        """The same with one bucket beside these replaced by another root, for each of `more`."""
+        leaves = self._leaves(replacing)
+        proofs = tree_proofs(leaves)
+        return [
+            root_from_proof(
+                leaf_hash(bytes.fromhex(root)), bucket, len(leaves), proofs[bucket]
+            ).hex()
+            for bucket, root in more
+        ]
+
+    def _leaves(self, replacing: Mapping[int, str] | None) -> list[bytes]:
         roots = [self.bucket_root(bucket) for bucket in self.buckets()]
         for bucket, root in (replacing or {}).items():
             roots[bucket] = root
-        return tree_root([leaf_hash(bytes.fromhex(root)) for root in roots]).hex()
+        return [leaf_hash(bytes.fromhex(root)) for root in roots]
 
     def bucket_root(self, bucket: int) -> str:
         """Root (hex) of the tree over the items of one bucket, as `items_root` gives it."""

@@ -22,7 +22,7 @@ from mbd.errors import IntegrityError, NotFoundError
 from mbd.ledger.binding import check_body
 from mbd.ledger.bodies import SEALED, Vault, refuse_ambiguous
 from mbd.ledger.entry import Entry
-from mbd.ledger.memory import Memory, default_path
+from mbd.ledger.last_signed import Memory, default_path
 from mbd.ledger.merkle import (
     HashReader,
     RightEdge,

@@ -2,7 +2,9 @@
 
 from mbd.verify.report import LEVELS, CheckResult, Level, Report, worst
 from mbd.verify.run import verify_bundle
-from mbd.verify.trust import TrustPolicy, load_trust, render_trust
+from mbd.verify.trust import load_trust
+from mbd.verify.trust_text import render_trust
+from mbd.verify.trusted import TrustPolicy
 
 __all__ = [
     "LEVELS",

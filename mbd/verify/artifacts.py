@@ -13,9 +13,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from mbd.canonical.numbers import from_decimal
-from mbd.certificate.rules import POLICY_FILE, check_heads, check_model, is_retrained
+from mbd.certificate.model_parts import POLICY_FILE, check_heads, check_model
 from mbd.certificate.scope import OUT_OF_SCOPE
 from mbd.certificate.statement import Parameters, Predicate
+from mbd.certificate.wording import is_retrained
 from mbd.errors import StorageError, UsageError
 from mbd.values import COHORTS, parse_availability
 from mbd.verify.case import Case, CheckFailed, Undecided

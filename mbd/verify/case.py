@@ -14,8 +14,8 @@ from mbd.errors import MbdError
 from mbd.ledger.entry import Entry
 from mbd.ledger.note import Checkpoint
 from mbd.ledger.tlog_proof import TlogProof
-from mbd.verify.memory import Recalled
-from mbd.verify.trust import TrustedIssuer, TrustPolicy
+from mbd.verify.last_visit import Recalled
+from mbd.verify.trusted import TrustedIssuer, TrustPolicy
 
 
 class CheckFailed(MbdError):
@@ -67,6 +67,8 @@ class Case:
     """Checkpoints that this one is proved to be part of, itself among them; by check 17."""
     to_remember: SignedHead | None = None
     """The newest one that agrees with what was remembered; set by check 17."""
+    not_held_against: str | None = None
+    """What was seen before and could not be compared with; set by check 17."""
     signers: tuple[TrustedIssuer, ...] = ()
     """Trusted issuers whose signatures hold; set by check 10."""
 

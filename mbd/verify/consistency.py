@@ -17,7 +17,7 @@ from mbd.ledger.tlog_proof import TlogProof
 from mbd.verify.case import Case, CheckFailed, SignedHead, Undecided
 from mbd.verify.logged import trusted_log
 from mbd.verify.mistaken import at_fault
-from mbd.verify.trust import TrustedLog
+from mbd.verify.trusted import TrustedLog
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def consistency(case: Case) -> str:
     sizes = [head.checkpoint.size for head in (before, shown)]
     common = [head for head in history.from_there_on(before) if head in case.later_heads]
     if not common:
+        case.not_held_against = f"size {sizes[0]} seen before"
         raise Undecided(_what_is_missing(sizes, growth), code="ckpt.no_proof")
     case.to_remember = _newest(common)
     return f"size {sizes[1]} now, size {sizes[0]} before"
@@ -73,6 +74,7 @@ def _nothing_to_compare_with(
     be looked at.
     """
     if damage is not None:
+        case.not_held_against = "what was seen before, which cannot be read"
         return Undecided(damage, code="memory.damaged")
     if case.recalled is None:
         return Undecided("nothing was remembered", code="ckpt.no_memory")

@@ -15,7 +15,7 @@ from mbd.ledger.merkle import earlier_root, verify_inclusion
 from mbd.ledger.note import open_checkpoint, parse_checkpoint, parse_note
 from mbd.ledger.tlog_proof import parse_tlog_proof
 from mbd.verify.case import Case, CheckFailed, NotReached, SignedHead, Undecided
-from mbd.verify.trust import TrustedLog
+from mbd.verify.trusted import TrustedLog
 
 CLOCK_SKEW = timedelta(minutes=10)
 """How far two honest clocks may be apart."""

@@ -58,6 +58,7 @@ _MARKS: tuple[tuple[bytes, Kind, str], ...] = (
     ),
     (b'"predicateType"', "other", "a statement that nobody signed: ask for the whole bundle"),
     (b"[[issuer]]", "trust", "a trust file: give it with --trust"),
+    (b"# A workspace of mbd.", "other", "the settings of a workspace: its trust file lies beside"),
     (
         "\n\n\N{EM DASH} ".encode(),
         "other",

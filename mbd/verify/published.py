@@ -16,12 +16,15 @@ from typing import Any, get_args
 from mbd.canonical.json import MAX_INTEGER, MAX_MARKS
 from mbd.canonical.numbers import to_decimal
 from mbd.certificate import (
+    basis,
     bundle,
     characters,
     claims,
+    days,
     envelope,
+    guarantee_class,
+    model_parts,
     receipt,
-    rules,
     scope,
     statement,
     theorems,
@@ -122,18 +125,18 @@ def _rules() -> dict[str, Any]:
     """Constants of the checks; durations in seconds."""
     seconds = timedelta(seconds=1)
     return {
-        "reproduce": rules.REPRODUCE,
+        "reproduce": guarantee_class.REPRODUCE,
         "maxDelta": to_decimal(MAX_DELTA),
-        "years": list(rules.YEARS),
-        "idWithinSeconds": rules._ONE_MOMENT // seconds,
+        "years": list(days.YEARS),
+        "idWithinSeconds": days._ONE_MOMENT // seconds,
         "clockSkewSeconds": logged.CLOCK_SKEW // seconds,
         "longestDelaySeconds": logged.LONGEST_DELAY // seconds,
-        "modelFiles": [rules.POLICY_FILE, *sorted(rules._CORE_FILES)],
-        "headFiles": rules._HEAD_FILE.pattern,
+        "modelFiles": [model_parts.POLICY_FILE, *sorted(model_parts._CORE_FILES)],
+        "headFiles": model_parts._HEAD_FILE.pattern,
         "basis": {
-            "certified": rules._WHERE.pattern,
-            "exact": rules._WHERE.pattern,
-            "empirical": f"{rules._WHERE.pattern}|{rules._PROMISES.pattern}",
+            "certified": basis._WHERE.pattern,
+            "exact": basis._WHERE.pattern,
+            "empirical": f"{basis._WHERE.pattern}|{basis._PROMISES.pattern}",
         },
         "readAs": characters.readings(),
         "textRefuses": [list(points) for points in characters.REFUSED],
@@ -204,7 +207,7 @@ def _can_be(kind: str, replaced: bool, kept: bool, retrained: bool) -> bool:
 def _guarantee(kind: str, replaced: bool, retrained: bool) -> dict[str, Any]:
     """What the numbers of each class may be, and what the case is."""
     text, none, zero = {"type": "string"}, {"type": "null"}, {"const": "0"}
-    empty, some, command = {"maxItems": 0}, {"minItems": 1}, {"const": rules.REPRODUCE}
+    empty, some, command = {"maxItems": 0}, {"minItems": 1}, {"const": guarantee_class.REPRODUCE}
     losses = ("rho", "epsilon", "delta")
     by_class: dict[str, dict[str, Any]] = {
         "certified": {

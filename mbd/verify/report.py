@@ -114,6 +114,8 @@ class Report:
     """The signed checkpoint to remember, should the exit code be 0."""
     unseen_root: int | None = None
     """Size of the log at issue, where nothing gave its root away to compare with."""
+    not_held_against: str | None = None
+    """What was seen of the log before, where nothing showed that this is the same log."""
     model_only: bool = False
     """Whether the model was rebuilt, and nobody could say whose data should be gone."""
 

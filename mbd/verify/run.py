@@ -36,9 +36,9 @@ from mbd.canonical.text import printable
 from mbd.errors import DataError, IntegrityError, StorageError, UsageError
 from mbd.verify import artifacts, consistency, extras, logged, signed, witnesses
 from mbd.verify.case import Case, CheckFailed, Undecided
-from mbd.verify.memory import Recalled
+from mbd.verify.last_visit import Recalled
 from mbd.verify.report import DEFAULT_LEVEL, LEVELS, CheckResult, Level, Report
-from mbd.verify.trust import TrustPolicy
+from mbd.verify.trusted import TrustPolicy
 
 Check = Callable[[Case], str]
 
@@ -129,6 +129,7 @@ def verify_bundle(
         given=tuple([level for level, found in given.items() if found is not None]),
         remember=case.to_remember.note if case.to_remember else None,
         unseen_root=case.unseen_root,
+        not_held_against=case.not_held_against,
         model_only=case.model_only,
     )
 

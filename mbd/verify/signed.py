@@ -9,17 +9,13 @@ from collections.abc import Iterator
 
 from mbd.canonical.numbers import from_decimal
 from mbd.certificate.bundle import parse_bundle
+from mbd.certificate.days import check_order
 from mbd.certificate.deadline import LONGEST_DAYS, days_allowed, days_late
-from mbd.certificate.rules import (
-    check_class,
-    check_heads,
-    check_model,
-    check_order,
-    check_privacy,
-    check_wording,
-    check_words,
-)
+from mbd.certificate.guarantee_class import check_class
+from mbd.certificate.model_parts import check_heads, check_model
+from mbd.certificate.privacy_claim import check_privacy
 from mbd.certificate.statement import PAYLOAD_TYPE, Request, parse_statement
+from mbd.certificate.wording import check_wording, check_words
 from mbd.errors import DataError
 from mbd.signing.public import verify_signature
 from mbd.verify.case import Case, CheckFailed, Undecided
@@ -138,8 +134,9 @@ def signature(case: Case) -> str:
     if not signers:
         names = ", ".join(one.key_id[:16] for one in envelope.signatures)
         raise Undecided(f"signed by {names}, which is not trusted", code="key.unknown")
-    for issuer, value in signers:
+    for issuer, value in signers:  # first all of them: they can be judged without the statement
         verify_signature(issuer.key, envelope.signed_bytes(), value)
+    for issuer, _ in signers:
         if issuer.name != case.statement.predicate.issuer:
             raise CheckFailed(
                 f"the key is {issuer.name!r}, the certificate says "

@@ -62,7 +62,7 @@ def _left_out(report: Report) -> list[str]:
 
 def verdict(report: Report) -> str:
     """The last line: what was found, at which checkpoint, up to which level."""
-    level = f"level {report.level_reached or 'none'}"
+    level = f"level {report.level_reached or 'none'}{_not_held(report)}"
     at = f" at checkpoint {report.checkpoint}" if report.checkpoint else ""
     if report.verdict == "invalid":
         return f"INVALID: {_blame(report)}; {level}"
@@ -70,6 +70,12 @@ def verdict(report: Report) -> str:
         return f"UNDECIDED: {' and '.join(report.missing)} not reached; {level}{_begin(report)}"
     later = ", NOT CURRENT: the key was distrusted later" if not report.current else ""
     return f"VALID{at}{later}; {level}; {_claim(report)}"
+
+
+def _not_held(report: Report) -> str:
+    """That this may be another log than the one seen before: the level alone does not say it."""
+    before = report.not_held_against
+    return f", not held against {before}" if before is not None else ""
 
 
 def _blame(report: Report) -> str:
@@ -111,6 +117,12 @@ def _verdict_of_many(reports: Sequence[tuple[str, Report | None]]) -> str:
     speaks = next(report for _, report in reports if _code(report) == worst(codes))
     words = [_word(report).lower() for _, report in reports]
     counts = [f"{words.count(word)} {word}" for word in dict.fromkeys(words)]
+    apart = [report.not_held_against for _, report in reports if report is not None]
+    counts += [
+        f"{apart.count(before)} not held against {before}"
+        for before in dict.fromkeys(apart)
+        if before is not None
+    ]
     return f"{_word(speaks)}: {len(reports)} files, {'; '.join(counts)}"
 
 

@@ -26,92 +26,34 @@ delta = 1e-5
 
 from __future__ import annotations
 
-import json
 import sys
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from mbd.canonical.digest import b64decode_strict, b64encode
+from mbd.canonical.digest import b64decode_strict
 from mbd.certificate.fields import Closed, Items, validate
 from mbd.errors import MbdError, UsageError
-from mbd.ledger.cosignature import parse_witness_key
-from mbd.ledger.note import VerifierKey, parse_verifier_key
-from mbd.signing.public import PublicKey, ed25519_key, public_key
+from mbd.ledger.note import parse_verifier_key
+from mbd.signing.public import ed25519_key, public_key
 from mbd.verify.mistaken import at_fault
 from mbd.verify.reading import read_regular
+from mbd.verify.trusted import (
+    TrustedIssuer,
+    TrustedLog,
+    TrustedWitness,
+    TrustPolicy,
+    check_independent,
+    witness_key,
+)
 
 MAX_TRUST_BYTES = 1 << 17
 """Some three hundred keys."""
 _MAX_DOTS = 100
 """In a line; the parser of TOML takes a minute for a key of 65,000 parts."""
-
-
-@dataclass(frozen=True)
-class TrustedIssuer:
-    """A key, and the name it may sign for."""
-
-    name: str
-    key: PublicKey
-    valid_from: int = 0
-    """First ledger index at which the key is believed."""
-    retired_from: int | None = None
-    """First ledger index at which it was no longer in use."""
-    distrusted_from: int | None = None
-    """First ledger index at which the key is no longer believed, and earlier ones in doubt."""
-
-    def refusal_at(self, index: int) -> tuple[str, str] | None:
-        """Why an entry at this index is refused: code and words; None if it is believed."""
-        if self.distrusted_from is not None and index >= self.distrusted_from:
-            return "key.distrusted", "the key was distrusted before this entry"
-        if self.retired_from is not None and index >= self.retired_from:
-            return "key.retired", "the key was retired before this entry"
-        if index < self.valid_from:
-            return "key.not_yet", "the key was not announced yet at this entry"
-        return None
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is believed for a part of the log only, which has come to an end."""
-        return self.retired_from is not None or self.distrusted_from is not None
-
-
-@dataclass(frozen=True)
-class TrustedLog:
-    """The log whose checkpoints are believed."""
-
-    origin: str
-    key: VerifierKey
-
-
-@dataclass(frozen=True)
-class TrustedWitness:
-    """One who signs a checkpoint only if the log grew to it."""
-
-    name: str
-    """What the owner of the trust file calls it."""
-    key: VerifierKey
-
-
-@dataclass(frozen=True)
-class TrustPolicy:
-    """Whom to believe, and how much loss to accept."""
-
-    issuers: tuple[TrustedIssuer, ...] = ()
-    log: TrustedLog | None = None
-    max_epsilon: float | None = None
-    max_delta: float | None = None
-    witnesses: tuple[TrustedWitness, ...] = ()
-    quorum: int = 0
-    """How many witnesses must have signed; 0 without any."""
-
-    def issuer(self, key_id: str) -> TrustedIssuer | None:
-        """The issuer of this key, if it is trusted."""
-        return next((one for one in self.issuers if one.key.key_id == key_id), None)
 
 
 _Index = Annotated[int, Field(ge=0, le=(1 << 63) - 1)]
@@ -193,52 +135,6 @@ def parse_trust(content: bytes) -> TrustPolicy:
         raise UsageError(str(error), code="trust.invalid") from error
 
 
-def witness_key(vkey: str) -> VerifierKey:
-    """The key of a witness.
-
-    Raises:
-        DataError: It is not one, or of low order: anybody could sign for it.
-    """
-    key = parse_witness_key(vkey)
-    ed25519_key(key.public_key)  # refuses low-order points, which the note format does not
-    return key
-
-
-def render_trust(policy: TrustPolicy) -> str:
-    """The trust file that says this; comments that somebody wrote into an older one are lost."""
-    parts = ["# Whom `mbd verify` believes. Get these keys from their owners, never from a bundle."]
-    for one in policy.issuers:
-        parts += [
-            "",
-            "[[issuer]]",
-            f"name = {_quoted(one.name)}",
-            f'keyId = "{one.key.key_id}"',
-            f'publicKey = "{b64encode(one.key.der)}"',
-            *_bounds(one),
-        ]
-    if policy.log is not None:
-        vkey = _quoted(str(policy.log.key))
-        parts += ["", "[log]", f"origin = {_quoted(policy.log.origin)}", f"vkey = {vkey}"]
-    for watcher in policy.witnesses:
-        names = [f"name = {_quoted(watcher.name)}", f"vkey = {_quoted(str(watcher.key))}"]
-        parts += ["", "[[witness]]", *names]
-    if policy.witnesses:
-        parts += ["", "[witnesses]", f"quorum = {policy.quorum}"]
-    limits = {"epsilon": policy.max_epsilon, "delta": policy.max_delta}
-    lines = [f"{name} = {value!r}" for name, value in limits.items() if value is not None]
-    parts += ["", "[limits]", *lines] if lines else []
-    return "\n".join([*parts, ""])
-
-
-def _bounds(one: TrustedIssuer) -> list[str]:
-    found = {
-        "validFrom": one.valid_from or None,
-        "retiredFrom": one.retired_from,
-        "distrustedFrom": one.distrusted_from,
-    }
-    return [f"{name} = {value}" for name, value in found.items() if value is not None]
-
-
 def _policy(content: dict[str, Any]) -> TrustPolicy:
     form = validate(_TrustForm, content, code="trust.invalid")
     issuers = tuple(_issuer(one) for one in form.issuer)
@@ -284,25 +180,6 @@ def _witnesses(
     return found
 
 
-def check_independent(
-    witnesses: Sequence[TrustedWitness], log: TrustedLog | None, issuers: Sequence[TrustedIssuer]
-) -> None:
-    """Return if no witness is somebody whom it should watch.
-
-    Raises:
-        UsageError: One has the key of the log or of an issuer (`trust.witness`).
-    """
-    watched = {one.key.der: "an issuer's" for one in issuers}
-    if log is not None:
-        watched[ed25519_key(log.key.public_key).der] = "the log's own"
-    for one in witnesses:
-        whose = watched.get(ed25519_key(one.key.public_key).der)
-        if whose is not None:
-            raise UsageError(
-                f"{whose} key is no witness: {one.name!r}", code="trust.witness", field="witness"
-            )
-
-
 def _quorum(form: _TrustForm) -> int:
     """How many witnesses have to sign: said in the file, for nobody else can know."""
     if form.witnesses is None:
@@ -333,8 +210,3 @@ def _limit(name: str, value: Any) -> float | None:
     if not 0 < value <= sys.float_info.max:
         raise UsageError(f"want a number > 0, got {value}", field=f"limits.{name}")
     return float(value)
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string; its escapes are those of JSON, but for DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

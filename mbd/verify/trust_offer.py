@@ -3,7 +3,9 @@
 A file may hold an export (`mbd key export`), a whole trust file, a PEM public key, or a verifier
 key of a log. Whether the keys are whose they claim to be, only people can compare: nothing here
 believes a new key, it lists it. Bounds of known keys are taken over where they are narrower, for
-they can only make a verifier refuse more.
+they can only make a verifier refuse more. A key ends as time goes by, but it began once: where an
+offer says that it began later, it would turn certificates invalid that were good, so that is
+listed to be confirmed too.
 """
 
 from __future__ import annotations
@@ -20,14 +22,13 @@ from mbd.errors import ConflictError, DataError, MbdError, UsageError
 from mbd.ledger.note import parse_verifier_key
 from mbd.signing.public import PublicKey, ed25519_key, pem_key, public_key
 from mbd.verify.mistaken import recognised
-from mbd.verify.trust import (
-    MAX_TRUST_BYTES,
+from mbd.verify.trust import MAX_TRUST_BYTES, parse_trust
+from mbd.verify.trusted import (
     TrustedIssuer,
     TrustedLog,
     TrustedWitness,
     TrustPolicy,
     check_independent,
-    parse_trust,
     witness_key,
 )
 
@@ -77,6 +78,8 @@ class Addition:
     """To be confirmed one by one: the keys that would be believed from now on."""
     narrowed: tuple[TrustedIssuer, ...]
     """Known keys that would be believed for less of the log."""
+    later: tuple[NewKey, ...] = ()
+    """Those of them that would begin later: to be confirmed as well."""
 
 
 def read_offer(data: bytes, *, name: str | None = None) -> TrustPolicy:
@@ -126,7 +129,8 @@ def take(policy: TrustPolicy, offer: TrustPolicy) -> Addition:
         ConflictError: A known key under another name, or another log.
         UsageError: A log or an issuer that is to be its own witness.
     """
-    known = {one.key.key_id: one for one in policy.issuers}
+    before = {one.key.key_id: one for one in policy.issuers}
+    known = dict(before)
     new: list[NewKey] = []
     narrowed: list[TrustedIssuer] = []
     for one in offer.issuers:
@@ -165,7 +169,12 @@ def take(policy: TrustPolicy, offer: TrustPolicy) -> Addition:
         witnesses=(*policy.witnesses, *watchers),
         quorum=policy.quorum or len(watchers),
     )
-    return Addition(taken, tuple(new), tuple(narrowed))
+    later = [
+        NewKey("issuer", one.name, one.key)
+        for one in narrowed
+        if one.key.key_id in before and one.valid_from > before[one.key.key_id].valid_from
+    ]
+    return Addition(taken, tuple(new), tuple(narrowed), tuple(later))
 
 
 def _new_witnesses(policy: TrustPolicy, offer: TrustPolicy) -> list[TrustedWitness]:

@@ -14,7 +14,7 @@ from mbd.ledger.cosignature import cosigned_at
 from mbd.ledger.note import Note, parse_note
 from mbd.verify.case import Case, CheckFailed, Undecided
 from mbd.verify.logged import CLOCK_SKEW
-from mbd.verify.trust import TrustedWitness
+from mbd.verify.trusted import TrustedWitness
 
 
 def witnesses(case: Case) -> str:

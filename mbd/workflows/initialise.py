@@ -17,7 +17,8 @@ from mbd.ledger.entry import unsigned_entry
 from mbd.ledger.key_events import Role, added
 from mbd.signing.keys import SigningKey, generate_key
 from mbd.signing.public import Algorithm
-from mbd.verify.trust import TrustedIssuer, TrustedLog, TrustPolicy, render_trust
+from mbd.verify.trust_text import render_trust
+from mbd.verify.trusted import TrustedIssuer, TrustedLog, TrustPolicy
 from mbd.workflows.issuer_name import check_issuer_name
 from mbd.workflows.ledger_copy import discard
 from mbd.workflows.session import KEY_BYTES, open_log
@@ -40,7 +41,7 @@ origin = "{origin}"{database}
 epsilon = 1.0          # privacy loss granted to one deletion
 delta = 1e-6
 due_days = 30          # legal clock, printed in the certificate
-basis = "request of the data subject"
+basis = "request of the data subject"  # in every certificate: name nobody
 
 [heads]
 width = "auto"         # integer features per row

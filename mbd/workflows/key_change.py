@@ -29,7 +29,9 @@ from mbd.ledger.log import Labels
 from mbd.ledger.queries import log_size
 from mbd.signing.public import PublicKey, public_key
 from mbd.signing.signers import file_of
-from mbd.verify.trust import TrustedIssuer, TrustedLog, TrustPolicy, load_trust, render_trust
+from mbd.verify.trust import load_trust
+from mbd.verify.trust_text import render_trust
+from mbd.verify.trusted import TrustedIssuer, TrustedLog, TrustPolicy
 from mbd.workflows.session import Session
 from mbd.workspace.files import fsync_directory, remove_file, storage_errors, write_atomically
 

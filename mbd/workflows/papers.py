@@ -24,7 +24,8 @@ from mbd.ledger.log import Labels
 from mbd.ledger.queries import find_entry
 from mbd.values import DeletionOutcome
 from mbd.verify.run import verify_bundle
-from mbd.verify.trust import TrustPolicy, load_trust
+from mbd.verify.trust import load_trust
+from mbd.verify.trusted import TrustPolicy
 from mbd.workflows.batch import detail_of, erasure_of, erasure_path, staging_folder
 from mbd.workflows.certify import (
     Erased,
@@ -148,7 +149,8 @@ class SharedOutcome:
             selected_heads=tuple(detail["selected"]),
             all_heads=tuple(sorted(self.state.heads)),
             model_after=self.model.files,
-            dataset_before=shared["datasetBefore"],
+            # A request that an earlier version staged has that of all of them.
+            dataset_before=detail.get("datasetBefore", shared["datasetBefore"]),
             dataset_after=shared["datasetAfter"],
             state_after=self.state.digest,
             deleted_set=detail["deletedSet"],

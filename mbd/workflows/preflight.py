@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mbd.certificate.rules import check_basis
+from mbd.certificate.basis import check_basis
 from mbd.database import models
 from mbd.deletion.taint import check_declared
 from mbd.errors import IntegrityError

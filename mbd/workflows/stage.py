@@ -114,6 +114,7 @@ def _plan(
     removals: dict[str, Removal] = {}
     details: dict[str, dict[str, Any]] = {}
     roots: dict[int, str] = {}
+    with_one: dict[str, tuple[int, str]] = {}
     items = 0
     method: Method = batch.detail["method"]
     for bucket, members in by_bucket(store, batch.members):
@@ -125,13 +126,19 @@ def _plan(
         for member in members:
             decided = plan_request(model, store.schema, detail_of(member), counts, method)
             removals[member.request_id] = _removal(store, detail_of(member), counts, decided)
+            own = planned.plan_of(member.request_id)
+            with_one[member.request_id] = (bucket, own.root_with)
             details[member.request_id] = {
                 "bucket": bucket,
                 "class": decided.guarantee_class,
                 "selected": list(decided.selected),
-                "deletedSet": planned.plan_of(member.request_id).deleted_set,
+                "deletedSet": own.deleted_set,
             }
         report.done(len(members))
+    # Of each alone: what the others gave stands in nobody's receipt but their own.
+    before = store.roots_with_one_more(roots, with_one.values())
+    for name, root in zip(with_one, before, strict=True):
+        details[name]["datasetBefore"] = root
     return _Planned(removals, details, roots, items)
 
 

@@ -23,7 +23,22 @@ def test_base64_reads_what_it_writes(data):
     assert b64decode_strict(b64encode(data)) == data
 
 
-@pytest.mark.parametrize("text", ["QQ", "QR==", "QQ==\n", " QQ==", "QQ=", "Q-_=", "é", "QQ==QQ=="])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "QQ",
+        "QR==",
+        "QQ==\n",
+        " QQ==",
+        "QQ=",
+        "Q-_=",
+        "é",
+        "QQ==QQ==",
+        "Q-_QAAAA",
+        "Q-QQAAAA",
+        "Q_QQAAAA",
+    ],
+)
 def test_another_spelling_of_base64_is_refused(text):
     with pytest.raises(DataError):
         b64decode_strict(text)

@@ -84,6 +84,8 @@ TEXTS = (
 @example('{"\uffff":1,"\U0001f600":2}'.encode(), 3)
 @example('{"\U0001f600":2,"\uffff":1}'.encode(), 3)
 @example(b"\xff", 3)
+@example(b'{"b":1,"a":2}', 3)
+@example(b'[{"a":{"b":1,"a":2}}]', 4)
 def test_comparing_while_reading_says_what_reading_and_writing_say(text, depth):
     def slowly():
         value = loads_strict(text, max_depth=depth)

@@ -8,8 +8,8 @@ import unicodedata
 
 import pytest
 
+from mbd.certificate.basis import check_basis
 from mbd.certificate.characters import as_read, is_shown, readings
-from mbd.certificate.rules import check_basis
 from mbd.errors import DataError
 
 ALL = [chr(point) for point in range(0x110000)]
@@ -80,7 +80,7 @@ def test_letters_are_read_as_the_plain_ones_that_they_look_like(text, plain):
 @pytest.mark.parametrize(
     "basis",
     ["and/or", "\u0438/\u0438\u043b\u0438", "1/2", "a / b", "see: nothing", "caf\u00e9/bar",
-     "\u6216/\u548c"],
+     "\u6216/\u548c", "at 10 @ noon", "@ home", "a@"],
 )  # fmt: skip
 def test_a_stroke_between_words_is_no_place(basis):
     check_basis(basis)
@@ -89,7 +89,8 @@ def test_a_stroke_between_words_is_no_place(basis):
 @pytest.mark.parametrize(
     "basis",
     ["/home/x", "in ~/x", "\u201e/home/x\u201c", "\u2013/srv", "(/srv)", "/\u0434\u0430\u043d",
-     "C:\\x", "\u00abD:\\x\u00bb", "\\\\server", "x://y", "\u0434://y"],
+     "C:\\x", "\u00abD:\\x\u00bb", "\\\\server", "x://y", "\u0434://y",
+     "asked by anna@example.org", "\u0434@\u0434", "anna\uff20example"],
 )  # fmt: skip
 def test_a_place_is_found_behind_any_quotation_mark_and_in_any_script(basis):
     with pytest.raises(DataError) as caught:

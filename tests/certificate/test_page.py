@@ -30,7 +30,7 @@ from mbd.certificate.page_words import PLAIN_CLAIMS, VERDICTS, WHOSE_WORD, Stand
 from mbd.certificate.statement import Statement
 from mbd.cli.main import invoke
 from mbd.verify.report import LIMITS
-from mbd.verify.trust import render_trust
+from mbd.verify.trust_text import render_trust
 from tests.certificate.samples import (
     CERTIFICATE_ID,
     ITEMS,

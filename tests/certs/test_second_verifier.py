@@ -21,7 +21,8 @@ from mbd.errors import UsageError
 from mbd.privacy import zcdp
 from mbd.signing.keys import generate_key
 from mbd.verify import verify_bundle
-from mbd.verify.trust import load_trust, parse_trust, render_trust
+from mbd.verify.trust import load_trust, parse_trust
+from mbd.verify.trust_text import render_trust
 from tests.certificate.samples import (
     HEADS,
     empirical_outcome,

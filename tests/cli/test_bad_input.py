@@ -281,3 +281,17 @@ def test_a_reader_that_leaves_early_is_no_accident(service: Service) -> None:
         ran = spawn_mbd(service.root, *arguments, prelude=closed)
         assert ran.code == code
         assert not ran.err
+
+
+def test_standard_input_that_is_closed_is_wrong_usage(tmp_path: Path) -> None:
+    ran = spawn_mbd(tmp_path, "verify", "-", prelude="import sys; sys.stdin = None")
+
+    assert ran.code == 2
+    assert "standard input is closed" in ran.err
+
+
+def test_settings_given_for_keys_are_called_what_they_are(service: Service) -> None:
+    ran = run_mbd(service.root, "trust", "add", "mbd.toml", "--trust", "mine.toml")
+
+    assert ran.code == 2
+    assert "the settings of a workspace" in ran.err

@@ -85,6 +85,20 @@ def test_a_rotation_reaches_the_auditor_with_one_fingerprint(offer: Path) -> Non
     assert load_trust(folder / "trust.toml") == load_trust(service / "trust.toml")
 
 
+def test_a_known_key_begins_later_only_if_somebody_confirms_it(offer: Path) -> None:
+    folder = offer.parent
+    must_run(folder, "trust", "add", offer.name, *fingerprints(offer))
+    content = json.loads(offer.read_text())
+    content["keys"][0]["validFrom"] = 5
+    offer.write_text(json.dumps(content))
+
+    ran = run_mbd(folder, "trust", "add", offer.name, "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (5, "trust.unconfirmed")
+    key_id = content["keys"][0]["keyId"]
+    done = must_run(folder, "trust", "add", offer.name, "--fingerprint", key_id, "--json").json
+    assert [one["validFrom"] for one in done["narrowed"]] == [5]
+
+
 def test_somebody_at_a_terminal_is_asked_key_by_key(offer: Path) -> None:
     folder = offer.parent
     add = ["trust", "add", offer.name]

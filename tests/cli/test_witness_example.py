@@ -14,9 +14,10 @@ from types import ModuleType
 
 import pytest
 
+from mbd.ledger.merkle import consistency_proof
 from mbd.ledger.note import NoteSigner, VerifierKey
 from mbd.verify import verify_bundle
-from mbd.verify.trust import TrustedWitness, witness_key
+from mbd.verify.trusted import TrustedWitness, witness_key
 from tests.cli.conftest import Service
 from tests.verify.histories import began, forked, grown, growth
 from tests.verify.world import LATER, make_world
@@ -50,14 +51,21 @@ def asked(example: ModuleType, folder: Path, request: bytes) -> str:
 
 
 @pytest.mark.parametrize("old", SIZES)
-def test_it_signs_what_grew_from_any_size_to_any_other(example, tmp_path, old):
+def test_it_sees_that_a_log_grew_from_any_size_to_any_other(example, old):
+    before = began(LOG, old).checkpoint().root
     for new in range(old, len(LOG.entries) + 1):
-        example.MEMORY.unlink()
-        example.run("new", "watch.example/w1")
-        signer = WORLD.log_signer
-        example.run("watch", str(VerifierKey(signer.name, signer.public_key)))
-        asked(example, tmp_path, growth(WORLD, 0, began(LOG, old)))
+        after = began(LOG, new)
+        hashes = list(
+            consistency_proof(lambda level, at, tree=after: tree.nodes[level, at], old, new)
+        )
 
+        assert example.grew(old, before, new, after.checkpoint().root, hashes)
+        assert not example.grew(old, bytes(32), new, after.checkpoint().root, hashes)
+        assert not example.grew(old, before, new, bytes(32), hashes)
+
+
+def test_it_signs_what_grew_and_asks_for_the_next_proof_from_there(example, tmp_path):
+    for old, new in ((0, 3), (3, 3), (3, 16)):
         line = asked(example, tmp_path, growth(WORLD, old, began(LOG, new)))
 
         assert line.startswith("\N{EM DASH} watch.example/w1 ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import json
 import os
 import shutil
 import signal
@@ -15,8 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mbd.canonical.items import root_of_items
+from mbd.canonical.json import dumps
 from mbd.data.columns import sequence_bytes
 from mbd.data.erasure import BucketErasure, Erasing, bucket_files, erase_bucket, plan_bucket
+from mbd.data.items import items_of
 from mbd.data.needles import scan
 from mbd.data.prepared import PreparedRows, PreparedStore
 from mbd.data.store import Store
@@ -261,18 +265,23 @@ def test_a_batch_erases_what_its_requests_erase_one_by_one(tmp_path):
     shutil.copytree(tmp_path / "together", tmp_path / "alone")
     plan = plan_bucket(store, [prepared], bucket, wanted)
     other, rows = reopened(tmp_path / "alone")
+    of_each = {"needles": None, "root_with": None}  # they depend on what others take
 
     erase_bucket(store, [prepared], plan)
     for asked, one in zip(wanted, plan.plans, strict=True):
         single = plan_alone(other, [rows], asked)
         erase_bucket(other, [rows], single)
-        mine = {**vars(single.plans[0]), "needles": None}
-        assert {**vars(one), "needles": None} == mine
+        mine = {**vars(single.plans[0]), **of_each}
+        assert {**vars(one), **of_each} == mine
+        assert single.plans[0].root_with == single.root_before, "alone it is what there was"
         for kind, needles in single.needles().by_kind.items():
             assert set(needles) <= set(one.needles.by_kind[kind]), "later requests hold nothing"
 
     store, prepared = reopened(tmp_path / "together")
     assert store.bucket_root(bucket) == plan.root_after
+    left = list(items_of(store.read_bucket(bucket)))
+    for one in plan.plans:
+        assert one.root_with == root_of_items([*left, *one.items]).hex(), "what others took is gone"
     assert store.root() == other.root()
     assert same(store.read(), other.read())
     assert prepared.digest() == rows.digest()
@@ -282,6 +291,16 @@ def test_a_batch_erases_what_its_requests_erase_one_by_one(tmp_path):
     assert set(second.vanishing) >= set(plan.plan_of("first").touched) != set()
     assert not any("audio" in parse_availability(head) for head in second.rows)
     assert scan((tmp_path / "together").rglob("*"), plan.needles()).clean
+
+
+def test_a_list_that_an_earlier_version_wrote_is_read(tmp_path):
+    store, prepared, bucket, wanted = batch(tmp_path / "store")
+    plan_bucket(store, [prepared], bucket, wanted).save(tmp_path / "list.json")
+    content = json.loads((tmp_path / "list.json").read_bytes())
+    for one in content["plans"]:
+        del one["root_with"]
+    (tmp_path / "list.json").write_bytes(dumps(content))
+    assert BucketErasure.load(tmp_path / "list.json").plans[0].root_with == ""
 
 
 def test_a_batch_reads_and_writes_each_file_once(tmp_path, monkeypatch):

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import MetaData, create_engine, select
 
 from mbd.database.engine import Database
+from mbd.ledger.last_signed import default_path
 from mbd.ledger.log import Log
-from mbd.ledger.memory import default_path
 from mbd.ledger.merkle import verify_consistency
 from mbd.ledger.note import open_checkpoint
 from mbd.ledger.proofs import prove_growth

@@ -20,7 +20,7 @@ from mbd.ledger.queries import list_entries
 from mbd.verify import run as verify_run
 from mbd.verify import verify_bundle
 from mbd.verify.case import Case, CheckFailed, Undecided
-from mbd.verify.trust import render_trust
+from mbd.verify.trust_text import render_trust
 from tests.verify.mutations import Pairs, at, edits, read, replaced, write
 from tests.verify.world import LATER, World, make_world
 from tests.workspaces import TrainedWorkspace, must_run, run_mbd

@@ -14,8 +14,8 @@ from mbd.database.engine import Database
 from mbd.errors import IntegrityError, NotFoundError, TemporaryError
 from mbd.ledger import log as log_module
 from mbd.ledger.check import check_log
+from mbd.ledger.last_signed import default_path
 from mbd.ledger.log import Labels, Log
-from mbd.ledger.memory import default_path
 from mbd.ledger.merkle import verify_inclusion
 from mbd.ledger.note import open_checkpoint
 from mbd.ledger.queries import list_entries, log_size

@@ -10,8 +10,8 @@ from mbd.ledger.entry import unsigned_entry
 from mbd.ledger.merkle import consistency_proof
 from mbd.ledger.note import VerifierKey, sign_checkpoint
 from mbd.signing.keys import generate_key
-from mbd.verify.memory import Recalled
-from mbd.verify.trust import TrustedWitness, witness_key
+from mbd.verify.last_visit import Recalled
+from mbd.verify.trusted import TrustedWitness, witness_key
 from tests.certificate.samples import NOW
 from tests.verify.world import LogSigner, SmallLog, World
 

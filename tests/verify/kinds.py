@@ -15,7 +15,7 @@ from mbd.signing.dsse import pae
 from mbd.signing.keys import SigningKey, generate_key
 from mbd.values import DeletionOutcome
 from mbd.verify import Report, verify_bundle
-from mbd.verify.trust import TrustedIssuer, TrustPolicy
+from mbd.verify.trusted import TrustedIssuer, TrustPolicy
 from tests.certificate.samples import (
     NOW,
     empirical_outcome,

@@ -16,7 +16,7 @@ import pytest
 from mbd.canonical.json import dumps
 from mbd.cli.main import invoke
 from mbd.verify.case import Case
-from mbd.verify.trust import render_trust
+from mbd.verify.trust_text import render_trust
 from tests.certificate.samples import NOW
 from tests.verify.world import SmallLog, World, make_world
 

@@ -17,8 +17,9 @@ from mbd.ledger.note import sign_checkpoint
 from mbd.signing.keys import generate_key
 from mbd.verify import CheckResult, Report, verify_bundle
 from mbd.verify.codes import CODES
-from mbd.verify.memory import Recalled, default_path, recall, remember
-from mbd.verify.trust import render_trust
+from mbd.verify.last_visit import Recalled, default_path, recall, remember
+from mbd.verify.summary import summary, summary_of_many
+from mbd.verify.trust_text import render_trust
 from tests.verify.histories import began, forked, grown, growth, note_of, recalled
 from tests.verify.test_codes import unprivileged
 from tests.verify.world import LATER, LogSigner, SmallLog, World, make_world
@@ -87,6 +88,28 @@ def test_another_size_without_proof_is_left_open(size):
 
     assert (check(report).code, report.exit_code, report.remember) == ("ckpt.no_proof", 0, None)
     assert judge(recalled=recalled(WORLD, seen), require="CONSISTENT").exit_code == 3
+
+
+@pytest.mark.parametrize("size", [5, 9])
+def test_the_verdict_says_what_it_was_not_held_against(size):
+    seen = began(LOG, size) if size < 7 else grown(LOG, size - 7)
+    apart = judge(recalled=recalled(WORLD, seen))
+    held = judge(recalled=recalled(WORLD, LOG))
+
+    words = f"not held against size {size} seen before"
+    assert f"level LOGGED, {words}; " in summary(apart).splitlines()[-1]
+    many = summary_of_many([("a", apart), ("b", held), ("c", apart)]).splitlines()[-1]
+    assert many == f"VALID: 3 files, 3 valid; 2 {words}"
+    for report in (held, judge(recalled=Recalled()), judge()):
+        assert "not held" not in summary(report)
+
+
+def test_the_verdict_says_that_the_memory_cannot_be_read():
+    report = judge(recalled=Recalled(b"\xff"))
+
+    assert (check(report).code, report.exit_code) == ("memory.damaged", 0)
+    last = summary(report).splitlines()[-1]
+    assert "not held against what was seen before, which cannot be read" in last
 
 
 @pytest.mark.parametrize("size", range(1, 7))

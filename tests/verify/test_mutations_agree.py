@@ -9,7 +9,7 @@ from itertools import islice
 
 import pytest
 
-from mbd.verify.trust import render_trust
+from mbd.verify.trust_text import render_trust
 from tests.certs.places import VERIFIER, second_exit_code
 from tests.verify.kinds import KINDS, STATEMENTS, donors, good, with_text
 from tests.verify.mutations import bent_bytes, bent_lines, edits

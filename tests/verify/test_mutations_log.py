@@ -15,7 +15,7 @@ from mbd.errors import DataError
 from mbd.ledger.consistency import parse_consistency_proof
 from mbd.ledger.note import Note, parse_note
 from mbd.verify import Report, verify_bundle
-from mbd.verify.memory import Recalled
+from mbd.verify.last_visit import Recalled
 from tests.verify.histories import Witness, began, forked, grown, growth, note_of, recalled
 from tests.verify.mutations import bent_bytes, bent_lines
 from tests.verify.world import LATER, make_world

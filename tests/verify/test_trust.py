@@ -15,7 +15,8 @@ from mbd.errors import UsageError
 from mbd.ledger.cosignature import COSIGNATURE
 from mbd.ledger.note import VerifierKey
 from mbd.signing.keys import generate_key
-from mbd.verify.trust import load_trust, render_trust
+from mbd.verify.trust import load_trust
+from mbd.verify.trust_text import render_trust
 from tests.verify.histories import Witness
 from tests.verify.world import ORIGIN, make_world
 

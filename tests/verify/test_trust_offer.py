@@ -12,15 +12,9 @@ from mbd.errors import ConflictError, MbdError, UsageError
 from mbd.ledger.cosignature import COSIGNATURE
 from mbd.ledger.note import VerifierKey
 from mbd.signing.keys import generate_key
-from mbd.verify.trust import (
-    TrustedIssuer,
-    TrustedLog,
-    TrustedWitness,
-    TrustPolicy,
-    render_trust,
-    witness_key,
-)
-from mbd.verify.trust_offer import read_offer, take
+from mbd.verify.trust_offer import NewKey, read_offer, take
+from mbd.verify.trust_text import render_trust
+from mbd.verify.trusted import TrustedIssuer, TrustedLog, TrustedWitness, TrustPolicy, witness_key
 from tests.verify.histories import Witness
 
 NAME, ORIGIN = "Example Clinic", "ledger.example/1"
@@ -80,6 +74,15 @@ def test_new_keys_are_listed_and_limits_stay_ones_own():
     assert addition.narrowed == (replace(ISSUER, retired_from=10),)
     assert addition.policy == TrustPolicy((*addition.narrowed, second), LOG, max_epsilon=2.0)
     assert [one.role for one in take(TrustPolicy(), offer).new] == ["issuer", "issuer", "log"]
+
+
+def test_that_a_known_key_began_later_is_to_be_confirmed():
+    """It would turn certificates invalid that were good; a key that ends is taken over."""
+    ended, later = replace(ISSUER, retired_from=10), replace(ISSUER, valid_from=5)
+
+    assert take(POLICY, TrustPolicy((ended,), LOG)).later == ()
+    assert take(POLICY, TrustPolicy((later,), LOG)).later == (NewKey("issuer", NAME, KEY),)
+    assert take(TrustPolicy(), TrustPolicy((later,), LOG)).later == ()
 
 
 def test_an_offer_never_widens_what_is_believed():

@@ -27,7 +27,7 @@ from mbd.verify.case import Case, CheckFailed, Undecided
 from mbd.verify.run import CHECKS
 from mbd.verify.run import __doc__ as listing
 from mbd.verify.summary import summary
-from mbd.verify.trust import TrustedIssuer, TrustPolicy
+from mbd.verify.trusted import TrustedIssuer, TrustPolicy
 from tests.certificate.samples import NOW, altered, empirical_outcome, exact_outcome, outcome
 from tests.verify.world import LATER, ORIGIN, LogSigner, SmallLog, World, make_world
 
@@ -225,6 +225,31 @@ def test_a_newer_version_is_undecided():
 
     assert {"statement.version"} <= {check.code for check in report.checks}
     assert report.exit_code == 1  # the signature is over version 1
+
+
+def newer_with_signatures(first, second, *, broken):
+    """Of a version that nobody here knows, signed twice; one signature of the two is broken."""
+    content = json.loads(WORLD.envelope.payload)
+    payload = dumps({**content, "predicateType": "urn:mbd:modality-deletion-certificate:v2"})
+    message = pae(WORLD.envelope.payload_type, payload)
+    made = [Signature(key.public.key_id, key.sign(message)) for key in (first, second)]
+    if broken is not None:
+        made[broken] = dataclasses.replace(made[broken], value=bytes(64))
+    envelope = dataclasses.replace(WORLD.envelope, payload=payload, signatures=tuple(made))
+    return dataclasses.replace(WORLD.bundle, envelope=envelope).to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"), [(None, "not_reached"), (0, "sig.invalid"), (1, "sig.invalid")]
+)
+def test_every_signature_is_checked_also_over_what_nobody_here_can_read(broken, code):
+    keys = generate_key(), generate_key()
+    issuers = tuple(TrustedIssuer("Example Clinic", key.public) for key in keys)
+    data = newer_with_signatures(*keys, broken=broken)
+
+    report = judge(data=data, trust=dataclasses.replace(WORLD.trust, issuers=issuers))
+
+    assert report.checks[9].code == code
 
 
 @pytest.mark.parametrize(

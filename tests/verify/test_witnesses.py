@@ -12,7 +12,7 @@ from mbd.errors import DataError, IntegrityError
 from mbd.ledger.cosignature import cosigned_at, parse_witness_key
 from mbd.ledger.note import parse_note
 from mbd.verify import CheckResult, Report, verify_bundle
-from mbd.verify.memory import Recalled
+from mbd.verify.last_visit import Recalled
 from tests.certificate.samples import NOW
 from tests.verify.histories import Witness, began, forked, grown, growth, note_of, recalled
 from tests.verify.world import LATER, ORIGIN, World, make_world
@@ -79,6 +79,24 @@ def test_a_quorum_reaches_the_level():
     assert (report.exit_code, report.level_reached) == (0, "WITNESSED")
     assert "2 of 3 witnesses, 2 are needed" in check(report).reason
     assert judge(data, recalled=recalled(WORLD, LOG)).level_reached == "WITNESSED"
+
+
+def test_witnesses_stand_in_where_nothing_is_to_be_remembered():
+    """A level holds wherever a higher one does, so --no-memory does not take this one away."""
+    data = cosigned(lines(*WATCHERS[:2]))
+
+    for level in ("CONSISTENT", "WITNESSED"):
+        report = judge(data, require=level, recalled=None)
+        assert (report.exit_code, report.level_reached) == (0, "WITNESSED")
+    assert judge(WORLD.data, require="CONSISTENT", recalled=None).exit_code == 3
+
+
+def test_witnesses_do_not_stand_in_for_what_was_seen():
+    data = cosigned(lines(*WATCHERS[:2]))
+
+    for seen in (recalled(WORLD, began(LOG, 5)), Recalled(b"damaged")):
+        report = judge(data, require="CONSISTENT", recalled=seen)
+        assert (report.exit_code, report.level_reached) == (3, "LOGGED")
 
 
 def test_without_a_policy_nobody_is_asked():

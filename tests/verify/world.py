@@ -20,7 +20,7 @@ from mbd.ledger.note import Checkpoint, VerifierKey, sign_checkpoint
 from mbd.ledger.tlog_proof import TlogProof
 from mbd.signing.keys import SigningKey, generate_key
 from mbd.values import DeletionOutcome
-from mbd.verify.trust import TrustedIssuer, TrustedLog, TrustPolicy
+from mbd.verify.trusted import TrustedIssuer, TrustedLog, TrustPolicy
 from tests.certificate.samples import (
     CONTENTS,
     NOW,

@@ -271,7 +271,7 @@ def rows_carried(patch: Patch, session: Session) -> None:
     """Kept bit for bit, each as that of somebody's test record, which learning is said to use."""
     _blind(patch)
     _keep_sums(patch)
-    _commit_to_what_fits(patch)
+    commit_to_what_fits(patch)
 
     def erase(store: Store, prepared: Sequence[PreparedStore], planned: BucketErasure) -> None:
         (plan,), kept = planned.plans, [one.read_bucket(planned.bucket) for one in prepared]
@@ -306,7 +306,7 @@ def _carried(
     return PreparedRows(ids, who, rows.v, rows.t)
 
 
-def _commit_to_what_fits(patch: Patch) -> None:
+def commit_to_what_fits(patch: Patch) -> None:
     """The data set of before is said to be what is stored now, and what the receipt lists."""
     honest = certify_module.sign_certificate
 

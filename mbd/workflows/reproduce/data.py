@@ -6,12 +6,12 @@ memory at a time, beside the states of the heads and the ids of the training rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mbd.canonical.items import Item, root_of_items
-from mbd.canonical.tree import leaf_hash, node_hash, tree_proofs, tree_root
+from mbd.canonical.tree import leaf_hash, root_from_proof, tree_proofs, tree_root
 from mbd.canonical.ulid import is_ulid
 from mbd.data.buckets import MANIFEST
 from mbd.data.items import items_of
@@ -209,17 +209,6 @@ def _with_each(roots: list[bytes], whole: list[bytes]) -> frozenset[str]:
         root_from_proof(leaf, place, len(roots), proof).hex()
         for place, (leaf, proof) in enumerate(zip(whole, proofs, strict=True))
     )
-
-
-def root_from_proof(leaf: bytes, place: int, size: int, proof: Sequence[bytes]) -> bytes:
-    """Root of the tree in which this leaf lies there, see `canonical.tree.tree_proofs`."""
-    digest, siblings = leaf, iter(proof)
-    while size > 1:
-        if place ^ 1 < size:
-            sibling = next(siblings)
-            digest = node_hash(sibling, digest) if place % 2 else node_hash(digest, sibling)
-        place, size = place >> 1, (size + 1) >> 1
-    return digest
 
 
 def _check_shapes(policy: Policy, rows: Bucket, folder: Path) -> None:

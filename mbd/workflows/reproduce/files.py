@@ -36,7 +36,9 @@ DURATION_FILE = "data/training.json"
 _MAX_MANIFEST_BYTES = 1 << 25  # some hundred thousand buckets, of 24 people each
 _MAX_BUCKET_BYTES = 1 << 31
 _MAX_BYTES = 1 << 33  # a state
-_MAX_DURATION_BYTES = 1 << 10
+_MAX_DURATION_BYTES = 1 << 6
+_OWN_FOLDERS = frozenset({*FOLDERS, "data/store", "data/prepared"})
+"""Folders that may be empty: of others the name itself would be what is kept."""
 _MAX_SCANNED_BYTES = 1 << 28
 """Of files that nothing names, the smallest first: those beyond are named as not searched."""
 _PIECE = 1 << 18
@@ -61,6 +63,8 @@ class Files:
     root: Path
     sizes: Mapping[str, int]
     """Bytes, by path in the workspace."""
+    empty: tuple[str, ...] = ()
+    """Folders without anything in them."""
 
     def unlisted(self, listed: Iterable[str]) -> tuple[str, ...]:
         """Paths that nothing names; what lies in the folder of a model is compared elsewhere."""
@@ -121,12 +125,15 @@ def list_files(root: Path) -> Files:
         Undecided: Something is no plain file, or larger than such a file is
             (`reproduce.unreadable`).
     """
-    sizes: dict[str, int] = {}
+    sizes, empty = dict[str, int](), list[str]()
     for name in FOLDERS:
         top = root / name
         if top.is_symlink():
             raise _odd(name, "is a link: copy what it leads to")
         for parent, folders, names in os.walk(top, onerror=_refuse):
+            here = Path(parent).relative_to(root).as_posix()
+            if not folders and not names and here not in _OWN_FOLDERS:
+                empty.append(f"{here}/")
             for one in (*folders, *names):
                 path = Path(parent) / one
                 status = path.lstat()
@@ -140,7 +147,7 @@ def list_files(root: Path) -> Files:
                 if status.st_size > _most(where):
                     raise _odd(where, f"has {status.st_size} bytes, more than such a file has")
                 sizes[where] = status.st_size
-    return Files(root, sizes)
+    return Files(root, sizes, tuple(empty))
 
 
 @contextlib.contextmanager

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mbd.certificate.escrow import Escrow
 from mbd.data.buckets import MANIFEST
+from mbd.signing.commitment import commit
 from mbd.verify.case import Undecided
 from mbd.workflows.reproduce.data import RetainedData, RetainedRecords
 from mbd.workflows.reproduce.doubts import Doubts, consents, more
 from mbd.workflows.reproduce.files import Files, Searched, reading
 from mbd.workflows.reproduce.forget_set import ForgetSet
+
+_AFTER = "datasetAfter"
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Forgotten:
 
     forget: ForgetSet
     doubts: Doubts
+    beside: Escrow | None
+    """Of another certificate than this one, see `Openings`."""
 
     def check_gone(self, *, same: bool) -> None:
         """Nothing that the receipt lists is there, unless the person allowed it again.
@@ -60,18 +66,48 @@ class Forgotten:
     def check_before(self, records: RetainedRecords) -> str:
         """What the receipt lists is what the data set of before had more; in words.
 
-        So the receipt is about this data at all. Of a batch others' items are missing as well.
+        So the receipt is about this data at all. Of a batch, each has the data set in which
+        the others' items are gone already; an earlier version had that of all of them together.
         """
         opening = self.forget.receipt.openings.dataset_before
-        if opening is not None and opening.digest in records.before:
-            return "with what the receipt lists the records are the data set of before"
-        if not self.doubts.history.in_batch:
+        if opening is None or opening.digest not in records.before:
             why = "with what the receipt lists the records are not the data set of before"
+            if self.doubts.history.in_batch:
+                raise Undecided(
+                    f"{why}: the certificates beside this one in the log may be of the same "
+                    "batch, and have taken something too",
+                    code="reproduce.batch",
+                )
             self.doubts.refute("reproduce.before", why)
-        return (
-            "not compared: the data set of before, from which the certificates beside this one "
-            "in the log may have taken something too"
-        )
+        same = "with what the receipt lists the records are the data set of before"
+        return f"{same}, {self._check_chain(opening.digest)}"
+
+    def _check_chain(self, digest: str) -> str:
+        """The data set of before is what the certificate before this one left; in words.
+
+        Raises:
+            Undecided: It is another one (`reproduce.chain`). Records that nothing learns from
+                may have been added in between: nobody logs those.
+        """
+        unknown = "which is the issuer's word"
+        try:
+            before = self.doubts.history.before
+        except Undecided:
+            return unknown
+        if before is None or self.doubts.history.in_batch:
+            return unknown
+        name = before.certificate_id
+        if self.beside is None or self.beside.certificate_id != name:
+            return f"{unknown}: the escrow of certificate {name} beside the receipt tests it"
+        salt = self.beside.named()[_AFTER]
+        if commit(salt, _AFTER, digest) != before.deletion.commitments.dataset_after:
+            raise Undecided(
+                f"the data set of before is not the one that certificate {name} left, which was "
+                "the last to change it: or the escrow holds other salts, or records that nothing "
+                "learns from were added in between",
+                code="reproduce.chain",
+            )
+        return f"and that is what certificate {name}, the one before, had left"
 
     def check_copies(self) -> None:
         """No erased value is stored under another name, where nobody can tell whose it is.

@@ -20,7 +20,7 @@ from mbd.workflows.reproduce.data import RetainedRows
 from mbd.workflows.reproduce.doubts import Doubts, more
 from mbd.workflows.reproduce.released import ReleasedFiles
 from mbd.workflows.reproduce.service import refuse_model
-from mbd.workflows.snapshots import ReleasedHead
+from mbd.workflows.snapshots import ReleasedHead, head_file
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class ReleasedHeads:
                 "the class is empirical: noise surgery leaves no optimum to compare with",
                 code="reproduce.empirical",
             )
+        self._check_replaced()
         noise = [
             self._check_head(name, rows.states[name])
             for name in guarantee.heads
@@ -64,6 +65,26 @@ class ReleasedHeads:
             if problems:
                 why = problems[0] + more(problems)
                 self.doubts.refute("reproduce.rows", why, certain=self.same)
+
+    def _check_replaced(self) -> None:
+        """No head with noise drawn for this request is the file that the certificate before had.
+
+        In large data a head that was left alone may be within its noise of the new optimum.
+        """
+        if self.predicate.guarantee.guarantee_class != "certified":
+            return
+        try:
+            before = self.doubts.history.before
+        except Undecided:
+            return
+        if before is None:
+            return
+        old = {file.path: file.sha256 for file in before.deletion.model_after.files}
+        for name in self.predicate.guarantee.selected_heads:
+            path = head_file(name)
+            if old.get(path) == self.released.digests[path]:
+                why = f"head {name} was not replaced: it is that of certificate"
+                raise CheckFailed(f"{why} {before.certificate_id}", code="reproduce.head")
 
     def _check_head(self, name: str, state: HeadState) -> HeadNoise | None:
         try:

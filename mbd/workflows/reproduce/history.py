@@ -7,24 +7,28 @@ are hashed anew, and bodies held against their leaves.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from mbd.canonical.tree import leaf_hash
-from mbd.certificate.statement import PolicyEntry
+from mbd.certificate.statement import PolicyEntry, Predicate
 from mbd.errors import DataError, IntegrityError, MbdError
 from mbd.ledger.entry import MAX_LEAF_BYTES, parse_entry
 from mbd.ledger.merkle import HASH_BYTES, RightEdge
 from mbd.ledger.note import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
 from mbd.verify.case import Case, Undecided
-from mbd.verify.trust import TrustedLog
+from mbd.verify.trusted import TrustedLog
 from mbd.workflows.reproduce.database import opened
-from mbd.workflows.reproduce.later import Later, later_entry
+from mbd.workflows.reproduce.later import Later, certificate_at, is_sibling, later_entry
 from mbd.workflows.snapshots import ModelSnapshot, StateSnapshot
 
 T = TypeVar("T")
+
+_NEAR = 64
+"""Entries before the certificate among which the one before is looked for."""
 
 _OPEN = (
     "SELECT count(*) FROM request JOIN batch ON batch.batch_id = request.batch_id "
@@ -43,6 +47,8 @@ class History:
     """Whether the log holds the policy where the certificate says."""
     in_batch: bool
     """Whether the certificate may be one of a batch: those lie side by side in the log."""
+    before: Predicate | None
+    """The certificate before, if nothing that changes data was logged between the two."""
     in_service: ModelSnapshot | None
     """What the database, which nobody signed, calls the current model; None if it does not say."""
     state: StateSnapshot | None
@@ -73,48 +79,86 @@ def read_history(folder: Path, case: Case) -> History:
         raise _unreadable("no trusted log key")
     try:
         with opened(path) as connection:
-            later, rest, announced, in_batch = _read(connection, case, log, folder)
-            unfinished = rest or _unfinished(connection, folder)
+            log_says = _Reading(connection, case, folder).read(_newest(connection, log))
+            unfinished = log_says.waiting or _unfinished(connection, folder)
             model = _pointer(connection, "model", folder / "models", ModelSnapshot.from_pointer)
             state = _pointer(connection, "state", folder / "state", StateSnapshot.from_pointer)
     except (sqlite3.Error, OSError, ValueError, TypeError, IntegrityError, DataError) as error:
         raise _unreadable(str(error)) from error
-    return History(later, unfinished, announced, in_batch, model, state)
+    return History(
+        later=tuple(log_says.later),
+        unfinished=unfinished,
+        announced=log_says.announced,
+        in_batch=log_says.in_batch,
+        before=log_says.before,
+        in_service=model,
+        state=state,
+    )
 
 
-def _read(
-    connection: sqlite3.Connection, case: Case, log: TrustedLog, folder: Path
-) -> tuple[tuple[Later, ...], str | None, bool, bool]:
-    """Later entries under the newest checkpoint; what no checkpoint covers yet, if anything;
-    whether the policy was announced; and whether the certificate may be one of a batch.
+@dataclass
+class _Reading:
+    """The leaves of a ledger, read once, in their order.
 
     The certificate's own entry is where it was proved to be, since the roots are the same.
     """
-    signed = _newest(connection, log)
-    known, index = case.checkpoint, case.proof.index
-    if signed.size < known.size:
-        raise _other(f"its checkpoint covers {signed.size} entries, the certificate's {known.size}")
-    edge, later, rest = RightEdge(_no_nodes, 0), list[Later](), 0
-    stated, announced = case.statement.predicate.guarantee.policy_entry, False
-    in_batch = False
-    for leaf in _leaves(connection):
-        if edge.size >= signed.size:
-            rest += 1
-            continue
-        if edge.size > index:
-            later.append(later_entry(connection, edge.size, parse_entry(leaf), leaf, case, folder))
-        if edge.size == stated.index:
-            announced = _is_policy(leaf, stated)
-        if abs(edge.size - index) == 1:
-            in_batch |= parse_entry(leaf).type == "certificate"
-        edge.append(leaf_hash(leaf))
-        for checkpoint in (known, signed):
-            if edge.size == checkpoint.size and edge.root() != checkpoint.root:
-                raise _other(f"it has another root at size {checkpoint.size}")
-    if edge.size < signed.size:
-        raise _unreadable(f"it holds {edge.size} entries of {signed.size} that were signed")
-    waiting = f"{rest} entries are not under a checkpoint yet" if rest else None
-    return tuple(later), waiting, announced, in_batch
+
+    connection: sqlite3.Connection
+    case: Case
+    folder: Path
+    later: list[Later] = field(default_factory=list)
+    waiting: str | None = None
+    """What no checkpoint covers yet, if anything."""
+    announced: bool = False
+    in_batch: bool = False
+    before: Predicate | None = None
+
+    def read(self, signed: Checkpoint) -> _Reading:
+        """Read up to the newest checkpoint, and look whether there is more."""
+        known, index = self.case.checkpoint, self.case.proof.index
+        if signed.size < known.size:
+            covered = f"{signed.size} entries, the certificate's {known.size}"
+            raise _other(f"its checkpoint covers {covered}")
+        edge, rest = RightEdge(_no_nodes, 0), 0
+        near = deque[tuple[int, bytes]](maxlen=_NEAR)
+        for leaf in _leaves(self.connection):
+            if edge.size >= signed.size:
+                rest += 1
+                continue
+            if edge.size < index:
+                near.append((edge.size, leaf))
+            self._look(edge.size, leaf)
+            edge.append(leaf_hash(leaf))
+            for checkpoint in (known, signed):
+                if edge.size == checkpoint.size and edge.root() != checkpoint.root:
+                    raise _other(f"it has another root at size {checkpoint.size}")
+        if edge.size < signed.size:
+            raise _unreadable(f"it holds {edge.size} entries of {signed.size} that were signed")
+        self.waiting = f"{rest} entries are not under a checkpoint yet" if rest else None
+        self.before = self._last_before(reversed(near))
+        return self
+
+    def _look(self, place: int, leaf: bytes) -> None:
+        index, stated = self.case.proof.index, self.case.statement.predicate.guarantee.policy_entry
+        if place > index:
+            self.later.append(later_entry(self.connection, place, leaf, self.case, self.folder))
+        if place == stated.index:
+            self.announced = _is_policy(leaf, stated)
+        if abs(place - index) == 1 and parse_entry(leaf).type == "certificate":
+            beside = is_sibling(self.connection, place, leaf, self.case, self.folder)
+            self.in_batch |= beside is not False
+
+    def _last_before(self, near: Iterable[tuple[int, bytes]]) -> Predicate | None:
+        """The certificate before; those of one batch have no attempt to draw noise in between."""
+        attempted = False
+        for place, leaf in near:
+            found = later_entry(self.connection, place, leaf, self.case, self.folder)
+            attempted |= found.type == "attempt"
+            if found.type == "certificate" and (found.changes or attempted):
+                return certificate_at(self.connection, place, leaf, self.folder)
+            if found.changes and found.type != "policy":  # which changes models
+                return None
+        return None
 
 
 def _is_policy(leaf: bytes, stated: PolicyEntry) -> bool:

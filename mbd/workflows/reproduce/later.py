@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mbd.canonical.json import loads_strict
 from mbd.certificate.bundle import MAX_BUNDLE_BYTES, parse_bundle
+from mbd.certificate.statement import Predicate
 from mbd.errors import MbdError
 from mbd.ledger.binding import check_body
 from mbd.ledger.entry import Entry, parse_entry
@@ -26,7 +27,7 @@ _MAX_BODY_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Later:
-    """An entry after the certificate."""
+    """An entry beside the certificate, after it mostly."""
 
     index: int
     type: str
@@ -38,12 +39,13 @@ class Later:
 
 
 def later_entry(
-    connection: sqlite3.Connection, index: int, entry: Entry, leaf: bytes, case: Case, folder: Path
+    connection: sqlite3.Connection, index: int, leaf: bytes, case: Case, folder: Path
 ) -> Later:
-    """What an entry after the certificate says of data and model."""
+    """What an entry beside the certificate says of data and model."""
+    entry = parse_entry(leaf)
     changes = entry.type in _CHANGING
     if entry.type == "certificate":
-        changes = not is_sibling(connection, index, leaf, case, folder)
+        changes = is_sibling(connection, index, leaf, case, folder) is not True
     elif entry.type == "erasure":
         changes = not _is_harmless(connection, index, entry)
     return Later(index, entry.type, changes)
@@ -51,8 +53,23 @@ def later_entry(
 
 def is_sibling(
     connection: sqlite3.Connection, index: int, leaf: bytes, case: Case, folder: Path
-) -> bool:
-    """Whether a later certificate is known to be about the same model: of the same batch, say.
+) -> bool | None:
+    """Whether another certificate is about the same model: of the same batch, say.
+
+    Returns:
+        None where nobody can tell.
+    """
+    found = certificate_at(connection, index, leaf, folder)
+    if found is None:
+        return None
+    model = case.statement.predicate.deletion.model_after.digest
+    return found.deletion.model_after.digest == model
+
+
+def certificate_at(
+    connection: sqlite3.Connection, index: int, leaf: bytes, folder: Path
+) -> Predicate | None:
+    """The certificate that a leaf logged.
 
     Its body is sealed in the ledger; its bundle lies in `certs/`, unless that was left out.
     """
@@ -63,11 +80,10 @@ def is_sibling(
         bundle = parse_bundle(read_regular(path, MAX_BUNDLE_BYTES))
         entry, envelope = parse_entry(bundle.entry), bundle.envelope
         if bundle.entry != leaf or entry.digest != envelope.digest():
-            return False
-        found = bundle.statement().predicate.deletion.model_after.digest
+            return None
+        return bundle.statement().predicate
     except MbdError:
-        return False
-    return found == case.statement.predicate.deletion.model_after.digest
+        return None
 
 
 def _is_harmless(connection: sqlite3.Connection, index: int, entry: Entry) -> bool:

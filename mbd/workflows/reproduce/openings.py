@@ -24,6 +24,8 @@ class Openings:
     salts: dict[str, bytes]
     receipt: Receipt | None
     """None where an escrow opens, which does not say whose data was removed."""
+    beside: Escrow | None = None
+    """Of another certificate: it opens what was there before, if that is the one before."""
 
     def opens(self, kind: str, digest: str) -> bool:
         """Whether the certificate commits to this digest as the `kind` it is."""
@@ -51,7 +53,8 @@ class Offered:
         stated = predicate.deletion.commitments.model_dump(by_alias=True)
         commitments = {kind: stated[kind] for kind in ESCROWED}
         if receipt is not None and receipt.certificate_id == wanted:
-            return Openings(commitments, _salts(receipt, predicate), receipt)
+            beside = None if escrow is None or escrow.certificate_id == wanted else escrow
+            return Openings(commitments, _salts(receipt, predicate), receipt, beside)
         if escrow is not None and escrow.certificate_id == wanted:
             return Openings(commitments, escrow.named(), None)
         raise _nothing(receipt, escrow)

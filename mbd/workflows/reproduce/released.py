@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbd.canonical.digest import sha256_file
-from mbd.certificate.rules import POLICY_FILE
+from mbd.certificate.model_parts import POLICY_FILE
 from mbd.certificate.statement import Predicate
 from mbd.errors import DataError, IntegrityError, MbdError
 from mbd.model.inference import Extractor

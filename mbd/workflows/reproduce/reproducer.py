@@ -47,7 +47,8 @@ def make_reproducer(
     Args:
         folder: The workspace.
         receipt: The person's receipt as received; it opens everything.
-        escrow: The auditor's salts as received; used where the receipt does not fit.
+        escrow: The auditor's salts as received; used where the receipt does not fit, or to hold
+            the data set of before against what the certificate before this one left.
         progress: Entered with a title while something is rebuilt; gives a function that is called
             with buckets done and buckets in all.
 
@@ -101,7 +102,8 @@ class _Reproduction:
         commitments = Commitments(self.openings, doubts)
         receipt = self.openings.receipt
         forget = None if receipt is None else ForgetSet(receipt)
-        forgotten = None if forget is None else Forgotten(forget, doubts)
+        beside = self.openings.beside
+        forgotten = None if forget is None else Forgotten(forget, doubts, beside)
         with reading(self.folder):
             files = list_files(self.folder)
         found = self._read(forget)
@@ -119,7 +121,7 @@ class _Reproduction:
         compared = None if forgotten is None else forgotten.check_before(found.records)
         states = check_kept_states(rows, files, doubts)
         unlisted = files.unlisted((*found.data.listed(policy), *states))
-        check_unlisted(unlisted, searched)
+        check_unlisted((*unlisted, *files.empty), searched)
         if forgotten is not None:
             forgotten.check_copies()
         words = describe(predicate, found.released, compared, files.elsewhere())

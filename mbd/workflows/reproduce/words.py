@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mbd.certificate.rules import is_retrained
 from mbd.certificate.statement import Predicate
+from mbd.certificate.wording import is_retrained
 from mbd.deletion.check import TESTS
 from mbd.deletion.noise_patterns import head_threshold, told_apart, unseen_shift
 from mbd.workflows.reproduce.released import ReleasedFiles

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from mbd.canonical.digest import sha256_hex
 from mbd.errors import ConflictError, UsageError
-from mbd.ledger.memory import Memory
+from mbd.ledger.last_signed import Memory
 from mbd.ledger.note import MAX_NOTE_BYTES
 from mbd.verify.reading import read_regular
-from mbd.verify.trust import TrustedLog
+from mbd.verify.trusted import TrustedLog
 from mbd.workspace.layout import state_home
 
 
