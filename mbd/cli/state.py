@@ -99,7 +99,7 @@ def _receipt_line(receipt: Receipt, again: tuple[str, ...]) -> str:
             said.append(f"{', '.join(names)} of {printable(receipt.subject)} {verb} {what}")
     return (
         f"Receipt {receipt.certificate_id}: {'; '.join(said)}; "
-        "nothing that was erased is in records or rows."
+        "nothing that was erased is in records, nor in rows that are said to be theirs."
     )
 
 

@@ -112,6 +112,8 @@ class CoreOutput(NamedTuple):
     guesses: Float[Tensor, "batch modality hidden"]
     """The same before it is drawn towards the mean: what the generator is taught by."""
     activations: Float[Tensor, "batch activations"]
+    reliability: Float[Tensor, "batch modality"]
+    """How much fusion counted each modality; mean one."""
 
 
 class Core(nn.Module):
@@ -171,9 +173,15 @@ class Core(nn.Module):
         reconstructed = self.shrink(guesses)
         # The generator learns to reconstruct, from its own term; it is no way around fusion.
         embeddings = torch.where(available.unsqueeze(-1), samples, reconstructed.detach())
-        scores, activations = self.fusion(embeddings, available)
+        scores, activations, reliability = self.fusion(embeddings, available)
         return CoreOutput(
-            scores, self.link(scores), embeddings, reconstructed, guesses, activations
+            scores,
+            self.link(scores),
+            embeddings,
+            reconstructed,
+            guesses,
+            activations,
+            reliability,
         )
 
     def guess(

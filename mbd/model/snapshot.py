@@ -23,8 +23,8 @@ from mbd.model.core import Core, CoreConfig
 from mbd.workspace.files import storage_errors, write_atomically
 
 ARCHITECTURE = 2
-"""Of the equations that the weights stand for. 1 had no centres, and an output norm in the
-generator; its weights mean something else and are never read as these."""
+"""Of the equations that the weights stand for. 1 had no reliability, no centres, and an output
+norm in the generator; its weights mean something else and are never read as these."""
 WEIGHTS_FILE = "core.safetensors"
 CONFIG_FILE = "core.json"
 

@@ -28,6 +28,7 @@ def make_world(
     seed: int = 0,
     records: int = 720,
     together: bool = True,
+    noise: str | None = None,
     names: tuple[str, ...] = NAMES,
 ) -> tuple[Records, DatasetSchema]:
     """Sequences that show a hidden state, of people who are either all train or all test.
@@ -35,6 +36,7 @@ def make_world(
     Args:
         together: All channels show the same state; otherwise each one of its own, and the label
             adds them up: every channel helps, and none says anything of another.
+        noise: A channel that shows nothing at all.
     """
     rng = np.random.default_rng(seed)
     states = rng.standard_normal((len(names), records, LATENT))
@@ -45,6 +47,7 @@ def make_world(
     for index, name in enumerate(names):
         shown = states[index] @ rng.standard_normal((LATENT, WIDTH))  # (N, D)
         shown += 0.5 * rng.standard_normal((PEOPLE, WIDTH))[owner]
+        shown *= name != noise
         lengths = rng.integers(1, 5, records)
         steps = [shown[i] + rng.standard_normal((n, WIDTH)) for i, n in enumerate(lengths)]
         absent = rng.random(records) < 0.1 * (index > 0)

@@ -112,12 +112,22 @@ def test_erased_data_that_lies_beside_models_or_in_another_one_is_found(
     revoked: Revoked, before: Path
 ) -> None:
     (old,) = old_files(before, revoked, "data/store")
-    for where in ("models/old.parquet", "models/older/policy.json"):
+    beside = ("models/old.parquet", "models/older/policy.json", "state/old/x.safetensors")
+    for where in (*beside, "state/old.parquet"):
         place = revoked.root / where
         place.parent.mkdir(exist_ok=True)
         shutil.copy(old, place)
         assert_refuted(judge(revoked, revoked.root), "reproduce.forget_set", where)
         place.unlink()
+
+
+def test_erased_data_that_lies_in_the_log_is_found(revoked: Revoked, before: Path) -> None:
+    """A request under way has its list of what to erase there: no reason to accuse anybody."""
+    (old,) = old_files(before, revoked, "data/prepared")
+    with contextlib.closing(sqlite3.connect(revoked.root / "ledger.db")) as ledger, ledger:
+        ledger.execute("CREATE TABLE old (content BLOB)")
+        ledger.execute("INSERT INTO old VALUES (?)", (old.read_bytes(),))
+    assert_open(judge(revoked, revoked.root), "reproduce.unlisted", "ledger.db")
 
 
 @pytest.mark.parametrize("where", ["models/6b657074/01", "data/prepared/6b657074", "state/a/b"])

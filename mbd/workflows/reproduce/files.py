@@ -29,6 +29,7 @@ FOLDERS = ("data", "models", "state")
 """Where data of people is; what lies elsewhere is named, and not looked at."""
 
 LEDGER = "ledger.db"
+_LOG = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")
 
 DURATION_FILE = "data/training.json"
 """How long a training took: a number, and no business of anybody here."""
@@ -58,7 +59,7 @@ _TORN = (
 
 @dataclass(frozen=True)
 class Files:
-    """Every file of the folders that hold data of people."""
+    """Every file of the folders that hold data of people, and of the ledger."""
 
     root: Path
     sizes: Mapping[str, int]
@@ -68,7 +69,7 @@ class Files:
 
     def unlisted(self, listed: Iterable[str]) -> tuple[str, ...]:
         """Paths that nothing names; what lies in the folder of a model is compared elsewhere."""
-        known = {DURATION_FILE, *listed}
+        known = {DURATION_FILE, *_LOG, *listed}
         return tuple(
             sorted(path for path in self.sizes if not _is_of_model(path) and path not in known)
         )
@@ -80,9 +81,22 @@ class Files:
             path for path in self.sizes if _is_of_model(path) and path.split("/")[1] in wanted
         )
 
+    def of_states(self, heads: Iterable[str]) -> tuple[str, ...]:
+        """Paths that states of these heads have."""
+        names = {f"{head}.safetensors" for head in heads}
+        return tuple(
+            path
+            for path in self.sizes
+            if path.startswith("state/") and path.count("/") == 2 and path.split("/")[2] in names
+        )
+
+    def of_log(self) -> tuple[str, ...]:
+        """The database of the ledger and what SQLite writes beside it."""
+        return tuple(path for path in _LOG if path in self.sizes)
+
     def elsewhere(self) -> tuple[str, ...]:
         """What else lies in the workspace, of which nothing is looked at."""
-        looked_at = {*FOLDERS, LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"}
+        looked_at = {*FOLDERS, *_LOG}
         return tuple(sorted({path.name for path in self.root.iterdir()} - looked_at))
 
     def search(self, receipt: Receipt, paths: Iterable[str]) -> Searched:
@@ -119,7 +133,7 @@ class Searched:
 
 
 def list_files(root: Path) -> Files:
-    """Look at everything in the folders that hold data, without opening any of it.
+    """Look at everything in the folders that hold data, and at the log, without opening any of it.
 
     Raises:
         Undecided: Something is no plain file, or larger than such a file is
@@ -142,11 +156,10 @@ def list_files(root: Path) -> Files:
                     raise _odd(where, "is a link: copy what it leads to")
                 if stat.S_ISDIR(status.st_mode):
                     continue
-                if not stat.S_ISREG(status.st_mode):
-                    raise _odd(where, "is no regular file")
-                if status.st_size > _most(where):
-                    raise _odd(where, f"has {status.st_size} bytes, more than such a file has")
-                sizes[where] = status.st_size
+                sizes[where] = _size(where, status)
+    for name in _LOG:
+        with contextlib.suppress(FileNotFoundError):
+            sizes[name] = _size(name, (root / name).stat())
     return Files(root, sizes, tuple(empty))
 
 
@@ -203,6 +216,14 @@ def _most(where: str) -> int:
     if path.parts[0] == "models":
         return most_bytes(where)
     return _MAX_BUCKET_BYTES if path.suffix == ".parquet" else _MAX_BYTES
+
+
+def _size(where: str, status: os.stat_result) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        raise _odd(where, "is no regular file")
+    if status.st_size > _most(where):
+        raise _odd(where, f"has {status.st_size} bytes, more than such a file has")
+    return status.st_size
 
 
 def _refuse(error: OSError) -> None:

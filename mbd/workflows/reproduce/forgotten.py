@@ -11,7 +11,7 @@ from mbd.signing.commitment import commit
 from mbd.verify.case import Undecided
 from mbd.workflows.reproduce.data import RetainedData, RetainedRecords
 from mbd.workflows.reproduce.doubts import Doubts, consents, more
-from mbd.workflows.reproduce.files import Files, Searched, reading
+from mbd.workflows.reproduce.files import Files, Searched, kept_beside, reading
 from mbd.workflows.reproduce.forget_set import ForgetSet
 
 _AFTER = "datasetAfter"
@@ -41,7 +41,7 @@ class Forgotten:
             self._refute_unless_allowed(f"the person's {found[0]}" + more(found))
 
     def check_beside(
-        self, files: Files, data: RetainedData, other_models: Iterable[str]
+        self, files: Files, data: RetainedData, other_models: Iterable[str], heads: Iterable[str]
     ) -> Searched:
         """No value that the receipt lists lies in a file that is no data in force.
 
@@ -49,10 +49,11 @@ class Forgotten:
             files: All there are.
             data: What is in force.
             other_models: Models that are not the certificate's.
+            heads: Whose states are looked at otherwise, see `check_kept_states`.
         """
         named = data.listed(None)
         manifests = (path for path in named if path.endswith(MANIFEST))
-        states = (path for path in files.sizes if path.startswith("state/"))
+        states = files.of_states(heads)
         beside = files.unlisted((*named, *states))
         with reading(files.root):
             found = files.search(
@@ -122,6 +123,22 @@ class Forgotten:
                 "or the data itself, renamed",
                 code="reproduce.copies",
             )
+
+    def check_log(self, files: Files) -> tuple[str, ...]:
+        """No erased value lies in the ledger's database, where nothing of it belongs.
+
+        Returns:
+            What is too large to be searched.
+
+        Raises:
+            Undecided: With code `reproduce.unlisted`: a request that was not finished when the
+                copy was made has its list of what to erase there.
+        """
+        with reading(files.root):
+            found = files.search(self.forget.receipt, files.of_log())
+        if found.holding:
+            raise kept_beside(f"{found.holding[0]} holds what the receipt lists")
+        return found.too_large
 
     def _refute_unless_allowed(self, why: str) -> None:
         self.doubts.refute("reproduce.forget_set", why, consents, code="reproduce.consent")

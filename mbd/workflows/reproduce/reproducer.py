@@ -112,7 +112,9 @@ class _Reproduction:
         searched = None
         if forgotten is not None:
             forgotten.check_gone(same=same)
-            searched = forgotten.check_beside(files, found.data, found.released.others)
+            searched = forgotten.check_beside(
+                files, found.data, found.released.others, () if rows is None else rows.states
+            )
         if policy is None or rows is None:
             refuse_model("no model here is the certificate's", predicate, doubts)
         unasked = check_announced(predicate, doubts)
@@ -122,9 +124,11 @@ class _Reproduction:
         states = check_kept_states(rows, files, doubts)
         unlisted = files.unlisted((*found.data.listed(policy), *states))
         check_unlisted((*unlisted, *files.empty), searched)
+        elsewhere = files.elsewhere()
         if forgotten is not None:
             forgotten.check_copies()
-        words = describe(predicate, found.released, compared, files.elsewhere())
+            elsewhere += forgotten.check_log(files)
+        words = describe(predicate, found.released, compared, elsewhere)
         return f"{words}; {check_service(predicate, found.released, doubts, unasked)}"
 
     def _read(self, forget: ForgetSet | None) -> _Retained:
