@@ -9,14 +9,16 @@ the columns are.
 
 The rule. Every part promises one property. For each data set take, seed by seed, how much worse
 a figure is without the part than with everything. The figure needs the part there if the mean
-of that is larger than its standard deviation (of three seeds, n - 1). A part stays if its
+of that is larger than its standard deviation (of three seeds, n - 1). A term stays if its
 promise needs it on two of the three data sets at least, or if core does, or if heads do;
 otherwise it goes. That a generator beats the mean is promised where channels say something of
 each other, and that it knows what to make where several are absent: both are asked in "cut",
 where each of two channels is cut in two.
 
 The consistency term has more than one weight here: of those by which the promise is kept on two
-data sets, and neither core nor heads is worse on two than without the term, the least.
+data sets, and neither core nor heads is worse on two than without the term, the least. TRUST, the
+share of a guess that is used, is the one with the best mean over the data sets among those
+that are no worse than the mean embedding on any of them.
 """
 
 from __future__ import annotations

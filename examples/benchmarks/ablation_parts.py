@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mbd.model.core import Core, CoreConfig
+from mbd.model.fusion import Reliability
 from mbd.training.settings import TERMS
 
 
@@ -41,6 +42,21 @@ class Untold(Core):
         return torch.as_tensor(self.generator(samples, available, nothing))
 
 
+class Alike(Reliability):
+    """In place of `Reliability`: every modality counts the same."""
+
+    def forward(self, available: Tensor) -> Tensor:
+        return torch.ones_like(available)
+
+
+class WithoutReliability(Core):
+    """Fusion believes every modality alike."""
+
+    def __init__(self, config: CoreConfig) -> None:
+        super().__init__(config)
+        self.fusion.reliability = Alike(len(config.widths))
+
+
 @dataclass(frozen=True)
 class Variant:
     """One way to train a core."""
@@ -64,4 +80,5 @@ VARIANTS = (
     MEANS,
     Variant("guesses not shrunk", {}, Sure),
     WITHOUT_PROTOTYPE_IN_IT,
+    Variant("no reliability", {}, WithoutReliability),
 )

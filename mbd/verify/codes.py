@@ -186,7 +186,8 @@ _SKIPPED = {
     "reproduce.copies": "values that were erased are stored under another name too",
     "reproduce.batch": "a receipt of several that were carried out together does not show what "
     "there was before",
-    "reproduce.chain": "what there was before is not what the certificate before this one left",
+    "reproduce.chain": "what there was before is not what the certificate before left, or could "
+    "not be held against it",
     "reproduce.unlisted": "the workspace holds a file or bytes that nothing names: ask what that "
     "is",
     "reproduce.other_model": "a model that is not the certificate's is kept beside it: have it "

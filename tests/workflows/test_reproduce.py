@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from mbd.data.prepared import PreparedRows
 from mbd.errors import ArithmeticRefused, DataError
 from mbd.verify import load_trust, logged, signed
 from mbd.verify.case import Case, NotReached, Undecided
-from mbd.workflows.reproduce import make_reproducer
+from mbd.workflows.reproduce import make_reproducer, reproducer
+from mbd.workflows.reproduce.released import ReleasedFiles, find_released
 from mbd.workflows.session import Session
 from tests.workflows.auditing import (
     Revoked,
@@ -168,6 +170,36 @@ def test_the_model_may_come_from_elsewhere(revoked: Revoked) -> None:
     found = judge(revoked, folder, "--model", str(model))
     assert (found.exit_code, found.result) == (0, "pass"), found
     assert "ARTIFACTS" in found.level
+
+
+def model_file(root: Path, path: str) -> Path:
+    (found,) = (root / "models").glob(f"*/{path}")
+    return found
+
+
+GOES_ON: dict[str, Callable[[Path], object]] = {
+    "models removed": lambda root: shutil.rmtree(root / "models"),
+    "a head cut": lambda root: model_file(root, "heads/audio.safetensors").write_bytes(b""),
+    "heads are no folder": lambda root: shutil.rmtree(model_file(root, "heads")),
+    "another policy": lambda root: model_file(root, "policy.json").write_bytes(b"{}"),
+}
+
+
+@pytest.mark.parametrize("name", GOES_ON)
+def test_a_model_that_is_replaced_while_it_is_read_accuses_nobody(
+    revoked: Revoked, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service goes on: a revocation removes the model of before."""
+
+    def found_then_changed(models: Path, case: Case) -> ReleasedFiles:
+        found = find_released(models, case)
+        GOES_ON[name](revoked.root)
+        return found
+
+    monkeypatch.setattr(reproducer, "find_released", found_then_changed)
+    found = judge(revoked, revoked.root)
+    assert (found.exit_code, found.code) == (3, "reproduce.unfinished"), found
+    assert "while it was read" in found.reason
 
 
 def test_a_torn_file_accuses_nobody(revoked: Revoked) -> None:

@@ -16,6 +16,7 @@ from mbd.workflows import certify
 from tests.workflows import cheats
 from tests.workflows.arrivals import archive
 from tests.workflows.auditing import Revoked, Verdict, escrow_of, judge, revoke, verdict_of
+from tests.workflows.conftest import Spread
 from tests.workspaces import TrainedWorkspace, must_run
 
 
@@ -132,10 +133,32 @@ def test_an_addition_that_was_logged_breaks_the_chain_and_accuses_nobody(
     first = revoke(trained_workspace, trained_workspace.revocable[0])
     escrow, second = escrow_of(first), trained_workspace.revocable[1]
     must_run(trained_workspace.root, "data", "add", *archive(trained_workspace, ["n1"], second))
-    found = with_escrow(later := revoke(trained_workspace, second), escrow)
+    later = revoke(trained_workspace, second)
+    found = judge(later, later.root)
     assert (found.exit_code, found.result) == (0, "pass"), found
-    assert "which is the issuer's word" in found.reason
-    assert later.bundle.stem not in found.reason
+    assert "data set of before, which is the issuer's word" in found.reason
+    assert first.bundle.stem not in found.reason
+    assert_not_used(with_escrow(later, escrow), first)
+
+
+def assert_not_used(found: Verdict, escrowed: Revoked) -> None:
+    """Whoever gives an escrow relies on it."""
+    assert (found.exit_code, found.code) == (3, "reproduce.chain"), found
+    assert escrowed.bundle.stem in found.reason
+
+
+def test_an_escrow_that_cannot_be_used_is_not_passed_over(
+    trained_workspace: TrainedWorkspace,
+) -> None:
+    """Of another certificate than the one before, or its bundle is not in the copy."""
+    first = revoke(trained_workspace, trained_workspace.revocable[0])
+    second = revoke(trained_workspace, trained_workspace.revocable[1])
+    third = revoke(trained_workspace, trained_workspace.revocable[2])
+    escrows = {one: escrow_of(one) for one in (first, second)}
+    assert with_escrow(third, escrows[second]).result == "pass"
+    assert_not_used(with_escrow(third, escrows[first]), first)
+    second.bundle.unlink()
+    assert_not_used(with_escrow(third, escrows[second]), second)
 
 
 def test_a_head_that_the_certificate_before_had_was_not_replaced(
@@ -149,3 +172,16 @@ def test_a_head_that_the_certificate_before_had_was_not_replaced(
     found = judge(second, second.root)
     assert (found.exit_code, found.code) == (1, "reproduce.head"), found
     assert f"was not replaced: it is that of certificate {first.bundle.stem}" in found.reason
+
+
+def test_a_certificate_that_left_the_model_alone_has_one_before_it_too(spread: Spread) -> None:
+    """Those of one batch have one model, too, but lie side by side in the log."""
+    workspace, (one, two, *_) = spread.workspace, spread.users
+    revoke(workspace, one)
+    before = revoke(workspace, two)
+    must_run(workspace.root, "key", "add")
+    alone = revoke(workspace, spread.silent)
+    found = judge(alone, alone.root)
+    assert found.result == "pass", found
+    assert f"the escrow of certificate {before.bundle.stem} beside the receipt" in found.reason
+    assert with_escrow(alone, escrow_of(before)).result == "pass"

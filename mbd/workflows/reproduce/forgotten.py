@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mbd.certificate.escrow import Escrow
+from mbd.certificate.statement import Predicate
 from mbd.data.buckets import MANIFEST
 from mbd.signing.commitment import commit
 from mbd.verify.case import Undecided
@@ -87,19 +88,29 @@ class Forgotten:
         """The data set of before is what the certificate before this one left; in words.
 
         Raises:
-            Undecided: It is another one (`reproduce.chain`). Records that nothing learns from
-                may have been added in between: nobody logs those.
+            Undecided: It is another one, or cannot be held against the escrow that was given
+                (`reproduce.chain`). Records that nothing learns from may have been added in
+                between: nobody logs those.
         """
-        unknown = "which is the issuer's word"
-        try:
-            before = self.doubts.history.before
-        except Undecided:
-            return unknown
-        if before is None or self.doubts.history.in_batch:
-            return unknown
+        before = self._before()
+        if self.beside is None:
+            unknown, name = "which is the issuer's word", before and before.certificate_id
+            tests = f": the escrow of certificate {name} beside the receipt tests it"
+            return unknown + tests if name else unknown
+        if before is None:
+            raise Undecided(
+                f"the escrow of certificate {self.beside.certificate_id} could not be used: this "
+                "certificate is one of a batch, data changed in between by something else, or the "
+                "bundle of the one before is not in certs/",
+                code="reproduce.chain",
+            )
         name = before.certificate_id
-        if self.beside is None or self.beside.certificate_id != name:
-            return f"{unknown}: the escrow of certificate {name} beside the receipt tests it"
+        if self.beside.certificate_id != name:
+            raise Undecided(
+                f"the escrow given is of certificate {self.beside.certificate_id}, the one before "
+                f"is {name}",
+                code="reproduce.chain",
+            )
         salt = self.beside.named()[_AFTER]
         if commit(salt, _AFTER, digest) != before.deletion.commitments.dataset_after:
             raise Undecided(
@@ -109,6 +120,14 @@ class Forgotten:
                 code="reproduce.chain",
             )
         return f"and that is what certificate {name}, the one before, had left"
+
+    def _before(self) -> Predicate | None:
+        """The certificate before, if it is here and says what this one began with."""
+        try:
+            history = self.doubts.history
+        except Undecided:
+            return None
+        return None if history.in_batch else history.before
 
     def check_copies(self) -> None:
         """No erased value is stored under another name, where nobody can tell whose it is.

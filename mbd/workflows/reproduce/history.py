@@ -149,12 +149,12 @@ class _Reading:
             self.in_batch |= beside is not False
 
     def _last_before(self, near: Iterable[tuple[int, bytes]]) -> Predicate | None:
-        """The certificate before; those of one batch have no attempt to draw noise in between."""
-        attempted = False
+        """The certificate before; those of one batch and one model lie side by side."""
+        apart = False
         for place, leaf in near:
             found = later_entry(self.connection, place, leaf, self.case, self.folder)
-            attempted |= found.type == "attempt"
-            if found.type == "certificate" and (found.changes or attempted):
+            apart |= found.type != "certificate"
+            if found.type == "certificate" and (found.changes or apart):
                 return certificate_at(self.connection, place, leaf, self.folder)
             if found.changes and found.type != "policy":  # which changes models
                 return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from mbd.verify.head_file import read_head
 from mbd.verify.model_files import file_digest
 from mbd.verify.model_policy import ModelPolicy, parse_policy
 from mbd.workflows.policy import Policy
+from mbd.workflows.reproduce.doubts import busy
 from mbd.workflows.reproduce.files import reading
 from mbd.workflows.snapshots import HEADS_FOLDER, ModelSnapshot, ReleasedHead, head_file
 
@@ -55,7 +57,8 @@ class ReleasedFiles:
         """
         if POLICY_FILE not in self.found:
             return None
-        content = self._snapshot(POLICY_FILE).read(POLICY_FILE)
+        with self._at_rest(POLICY_FILE):
+            content = self._snapshot(POLICY_FILE).read(POLICY_FILE)
         stated = parse_policy(content)  # closed: what `Policy` does not read has no place there
         check_policy(predicate, stated)
         self._check_core(stated)
@@ -70,10 +73,11 @@ class ReleasedFiles:
         folders = {self.found[path] for path in own & self.found.keys()}
         if own <= self.found.keys() and len(folders) < 2:
             folder = next(iter(folders), self.found[POLICY_FILE])
-            try:
-                check_core(policy, own, folder)
-            except DataError as error:
-                raise CheckFailed(error.message, code="artifact.core") from error
+            with self._at_rest(*own):
+                try:
+                    check_core(policy, own, folder)
+                except DataError as error:
+                    raise CheckFailed(error.message, code="artifact.core") from error
         elif own <= self.found.keys():
             raise Undecided("the core lies in two models", code="reproduce.incomplete")
 
@@ -89,7 +93,7 @@ class ReleasedFiles:
             if not self.found.keys() >= CORE_FILES:
                 raise Undecided("the core is not here", code="reproduce.incomplete")
             folder = self.found[CORE_WEIGHTS]
-            with reading(folder):
+            with self._at_rest(*CORE_FILES), reading(folder):
                 core = load_core(folder)
         with reading(self.found[POLICY_FILE]):
             return Extractor(Scaler.from_json(policy.scaler), family, core, policy.base)
@@ -100,10 +104,28 @@ class ReleasedFiles:
         Raises:
             CheckFailed: The file that the certificate names is not one (`artifact.head`).
         """
+        with self._at_rest(head_file(name)):
+            try:
+                return self._snapshot(head_file(name)).head(name)
+            except IntegrityError as error:
+                raise CheckFailed(error.message, code="artifact.head") from error
+
+    @contextlib.contextmanager
+    def _at_rest(self, *paths: str) -> Iterator[None]:
+        """What was the certificate's a moment ago, and is another file now, accuses nobody.
+
+        Raises:
+            Undecided: With code `reproduce.unfinished`.
+        """
         try:
-            return self._snapshot(head_file(name)).head(name)
-        except IntegrityError as error:
-            raise CheckFailed(error.message, code="artifact.head") from error
+            yield
+        except (MbdError, OSError, CheckFailed, Undecided) as error:
+            for path in paths:
+                with reading(self.found[path]):
+                    now = file_digest(self.found[path], path)
+                if now != self.digests[path]:
+                    raise busy(f"{path} changed while it was read") from error
+            raise
 
     def _snapshot(self, path: str) -> ModelSnapshot:
         folder = self.found[path]

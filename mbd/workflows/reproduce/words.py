@@ -42,10 +42,10 @@ def _heads(predicate: Predicate, released: ReleasedFiles) -> Iterator[str]:
     per_test = head_threshold(len(found)) / TESTS
     (low, high), moved = told_apart(size, per_test), unseen_shift(size, per_test)
     yield (
-        "size and simple patterns of the noise were tested, not randomness: in one head, sigma "
-        f"between {low:.2f} and {high:.2f} of the stated may look the same, a head that was not "
-        f"replaced too, if its optimum moved by less than {moved:.0f} sigma, and so does a fixed "
-        "vector that is secret"
+        "size and simple patterns of the noise were tested, not randomness: one head with sigma "
+        f"between {low:.2f} and {high:.2f} of the stated passes more often than not, so does one "
+        f"that was not replaced and whose optimum moved by less than {moved:.0f} sigma, and any "
+        "with a fixed vector that is secret"
     )
 
 
