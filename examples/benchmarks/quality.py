@@ -25,6 +25,7 @@ from mbd.data.npz import import_npz
 from mbd.data.records import Records
 from mbd.data.schema import DatasetSchema
 from mbd.data.spec import FractionSpec, load_spec
+from mbd.data.synthetic import synthesise
 from mbd.deletion.exact import subtract_rows
 from mbd.deletion.parameters import head_parameters
 from mbd.deletion.release import certified_release
@@ -37,7 +38,7 @@ from mbd.model.scaling import fit_scaler
 from mbd.training.loop import train_core
 from mbd.training.settings import CoreSettings
 from mbd.values import Availability, availability_name, nonempty_subsets
-from mbd.workflows.design import Design, design_model
+from mbd.workflows.design import Design, Note, design_model
 from mbd.workflows.model import present, targets_of
 from mbd.workflows.recipe import Recipe
 from mbd.workflows.rows import learning_rows, prepare
@@ -52,8 +53,11 @@ Scores = dict[str, float]
 HERE = Path(__file__).resolve()
 DATA = HERE.parents[3] / "shared" / "data"
 SETS = {"RAVDESS": ("ravdess_av.npz", "ravdess.toml"), "MOSI": ("mosi_utt.npz", "mosi.toml")}
+SYNTHETIC = "synthetic"
+NAMES = (*SETS, SYNTHETIC)
 LEADING = {"regression": "mae", "classification": "accuracy"}
-WIDTH = 2048
+BEFORE = HeadSettings(width=2048, frequency_std=1.0)
+"""All heads alike: what `mbd train` did before it chose width and bandwidth."""
 RIDGE = tuple(10.0**k for k in range(-2, 6))
 
 
@@ -64,7 +68,10 @@ class Setting:
     records: Records
     schema: DatasetSchema
     seed: int
-    width: int
+    width: int | None
+    """d of every head; None: chosen per head."""
+    people: frozenset[str] | None = None
+    """Revocable people whose test rows count; None: all of them."""
 
     @property
     def train(self) -> Records:
@@ -76,7 +83,7 @@ class Setting:
 
     @property
     def test(self) -> Records:
-        return self.records.where(split="test", cohort="revocable")
+        return self.records.where(split="test", cohort="revocable", subjects=self.people)
 
     def score(self, predict: Predict, test: Records | None = None) -> Scores:
         """The leading metric on every availability."""
@@ -92,8 +99,10 @@ def want(data: Path, names: Iterable[str]) -> None:
         raise SystemExit(f"{missing[0]} is not here: name the folder with --data DIR")
 
 
-def load(data: Path, name: str, seed: int, width: int) -> Setting:
-    """Import a data set; the seed draws who is foundation."""
+def load(data: Path, name: str, seed: int, width: int | None) -> Setting:
+    """Import or synthesise a data set; the seed draws who is foundation."""
+    if name == SYNTHETIC:
+        return Setting(*synthesise(users=60, records=1200, seed=seed), seed, width)
     source, rules = (data / file for file in SETS[name])
     spec = load_spec(rules)
     if isinstance(spec.foundation, FractionSpec):
@@ -139,20 +148,24 @@ def deep(setting: Setting) -> Scores:
         train, setting.valid, setting.schema, scaler, CoreSettings(), seed=setting.seed
     )
     family = list(nonempty_subsets(setting.schema.names))
-    return setting.score(_alone(Extractor(scaler, family, trained.core, (0.0,) * task.outputs)))
+    return setting.score(alone(Extractor(scaler, family, trained.core, (0.0,) * task.outputs)))
 
 
-def design(setting: Setting, core: str) -> Design:
+def design(
+    setting: Setting, core: str, heads: HeadSettings | None = None, note: Note = lambda text: None
+) -> Design:
     """What `mbd train --core ...` decides on the foundation cohort."""
+    if heads is None:
+        heads = HeadSettings(width=setting.width or "auto")
     settings = Settings(
         format=1,
         id="benchmark",
         issuer="benchmark",
         origin="benchmark",
-        heads=HeadSettings(width=setting.width),
+        heads=heads,
     )
     recipe = Recipe.of(settings, core=core, seed=setting.seed, device="cpu")
-    return design_model(setting.records, setting.schema, recipe, training_id="benchmark")
+    return design_model(setting.records, setting.schema, recipe, training_id="benchmark", note=note)
 
 
 def state_of(made: Design, records: Records) -> dict[str, HeadState]:
@@ -200,27 +213,61 @@ def revoke_a_tenth(
         raise SystemExit("the state after the revocations is not the state from scratch")
     test = setting.test.without(gone)
     return (
-        setting.score(_with_heads(made, released(made, after)), test),
-        setting.score(_with_heads(made, released(made, scratch)), test),
+        setting.score(with_heads(made, released(made, after)), test),
+        setting.score(with_heads(made, released(made, scratch)), test),
     )
 
 
-def measure(setting: Setting) -> Iterator[tuple[str, Scores]]:
-    """Every method under one seed."""
-    yield "constant predictor", constant(setting)
-    yield "ridge on raw features", ridge(setting)
-    yield "deep, trained on everybody", deep(setting)
-    trained, plain = design(setting, "trained"), design(setting, "none")
-    chosen = design(setting, "auto").policy.core
-    print(f"seed {setting.seed}: --core auto chooses {chosen}", file=sys.stderr, flush=True)
-    yield "core alone", setting.score(_alone(trained.extractor))
-    state = state_of(trained, setting.records)
-    yield "core + heads", setting.score(_with_heads(trained, released(trained, state)))
+def as_new_people(setting: Setting, made: Design) -> Scores:
+    """All records of a quarter of the revocable people, by heads that learned from the others."""
+    people = sorted(set(setting.records.where(cohort="revocable").subjects))
+    new = people[setting.seed % 4 :: 4]
+    known = [i for i, one in enumerate(setting.records.subjects) if one not in new]
+    states = state_of(made, setting.records.select(known))
+    test = setting.records.where(subjects=new)
+    return setting.score(with_heads(made, released(made, states)), test)
+
+
+def measure(setting: Setting, references: bool) -> Iterator[tuple[str, Scores]]:
+    """Every method under one seed; without references, heads without a core alone."""
+    if references:
+        yield from others(setting)
+    plain, alike = design(setting, "none"), design(setting, "none", BEFORE)
+    tell(setting, f"heads without a core: {chosen_heads(plain)}")
+    state = state_of(alike, setting.records)
+    yield "core none + heads, all alike", setting.score(with_heads(alike, released(alike, state)))
     state = state_of(plain, setting.records)
-    yield "core none + heads", setting.score(_with_heads(plain, released(plain, state)))
+    yield "core none + heads", setting.score(with_heads(plain, released(plain, state)))
+    yield "  new people, all alike", as_new_people(setting, alike)
+    yield "  new people", as_new_people(setting, plain)
     after, scratch = revoke_a_tenth(setting, plain, state)
     yield "  a tenth revoked", after
     yield "  a tenth never there", scratch
+
+
+def others(setting: Setting) -> Iterator[tuple[str, Scores]]:
+    """What heads without a core are held against."""
+    yield "constant predictor", constant(setting)
+    yield "ridge on raw features", ridge(setting)
+    yield "deep, trained on everybody", deep(setting)
+    trained = design(setting, "trained")
+    tell(setting, f"--core auto chooses {design(setting, 'auto').policy.core}")
+    yield "core alone", setting.score(alone(trained.extractor))
+    state = state_of(trained, setting.records)
+    yield "core + heads", setting.score(with_heads(trained, released(trained, state)))
+
+
+def chosen_heads(made: Design) -> str:
+    """d and lambda of every head, and the deviation of its frequencies."""
+    return ", ".join(
+        f"{name} d={head.feature_map.width} std={head.feature_map.frequency_std:.2g} "
+        f"lambda={head.constants.scale.strong_convexity:g}"
+        for name, head in made.policy.heads.items()
+    )
+
+
+def tell(setting: Setting, text: str) -> None:
+    print(f"seed {setting.seed}: {text}", file=sys.stderr, flush=True)
 
 
 def _joined(records: Records) -> Floats:
@@ -234,7 +281,7 @@ def _joined(records: Records) -> Floats:
     ).astype(np.float64)
 
 
-def _alone(extractor: Extractor) -> Predict:
+def alone(extractor: Extractor) -> Predict:
     def predict(chosen: Records, p: Availability) -> Floats:
         rows = (extractor.row(present(chosen, i)) for i in range(len(chosen)))
         return np.stack([row.prediction for row in rows])
@@ -242,7 +289,7 @@ def _alone(extractor: Extractor) -> Predict:
     return predict
 
 
-def _with_heads(made: Design, weights: Weights) -> Predict:
+def with_heads(made: Design, weights: Weights) -> Predict:
     def predict(chosen: Records, p: Availability) -> Floats:
         head = made.policy.heads[availability_name(p)]
         rows = [made.extractor.row(present(chosen, i)) for i in range(len(chosen))]
@@ -258,12 +305,12 @@ def _with_heads(made: Design, weights: Weights) -> Predict:
     return predict
 
 
-def report(name: str, settings: list[Setting]) -> None:
+def report(name: str, settings: list[Setting], references: bool) -> None:
     """Measure and print one data set."""
     found: dict[str, list[Scores]] = {}
     for setting in settings:
         started = time.perf_counter()
-        for method, scores in measure(setting):
+        for method, scores in measure(setting, references):
             found.setdefault(method, []).append(scores)
         spent = time.perf_counter() - started
         print(f"{name}: seed {setting.seed} took {spent:.0f} s", file=sys.stderr, flush=True)
@@ -271,11 +318,12 @@ def report(name: str, settings: list[Setting]) -> None:
     columns = [availability_name(p) for p in nonempty_subsets(schema.names)]
     rows = [len(restrict(one.test, frozenset(schema.names))) for one in settings]
     print(f"\n{name}: {LEADING[schema.task.kind]} on test rows of revocable subjects")
-    print(f"d = {settings[0].width}, {len(settings)} seed(s), {min(rows)} to {max(rows)} rows")
-    print(f"{'':28}" + "".join(f"{column:>18}" for column in columns))
+    d = settings[0].width or "chosen per head"
+    print(f"d {d}, {len(settings)} seed(s), {min(rows)} to {max(rows)} rows")
+    print(f"{'':30}" + "".join(f"{column:>18}" for column in columns))
     for method, scored in found.items():
         cells = (_cell([scores[column] for scores in scored]) for column in columns)
-        print(f"{method:28}" + "".join(f"{cell:>18}" for cell in cells))
+        print(f"{method:30}" + "".join(f"{cell:>18}" for cell in cells))
 
 
 def _cell(values: list[float]) -> str:
@@ -286,12 +334,19 @@ def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
-    parser.add_argument("--quick", action="store_true", help="one seed, half the width")
+    parser.add_argument("--quick", action="store_true", help="one seed, d = 1024")
+    parser.add_argument("--set", choices=NAMES, action="append", help="only this; may repeat")
+    parser.add_argument("--heads", action="store_true", help="heads without a core alone")
+    parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    want(arguments.data, SETS)
-    seeds, width = (range(1), WIDTH // 2) if arguments.quick else (range(3), WIDTH)
-    for name in SETS:
-        report(name, [load(arguments.data, name, seed, width) for seed in seeds])
+    names = arguments.set or NAMES
+    want(arguments.data, [name for name in names if name in SETS])
+    seeds = range(1) if arguments.quick else range(arguments.seeds)
+    width = 1024 if arguments.quick else None
+    for name in names:
+        report(
+            name, [load(arguments.data, name, seed, width) for seed in seeds], not arguments.heads
+        )
 
 
 if __name__ == "__main__":

@@ -128,14 +128,14 @@ def _timed(run: Callable[[], object]) -> float:
 
 
 def measure_training(
-    folder: Path, make_data: list[str], core: str, width: int, settings: list[str]
+    folder: Path, make_data: list[str], core: str, settings: list[str]
 ) -> Training:
     """A workspace of its own, its data, and one training as a process."""
     root, curves = folder / f"service-{core}", folder / f"{core}.jsonl"
     _mbd(folder, "init", str(root))
     _mbd(root, "data", *make_data)
     arguments = ["train", "--core", core, "--metrics", str(curves), "--json"]
-    arguments += [f"--set=heads.width={width}", *(f"--set={one}" for one in settings)]
+    arguments += [f"--set={one}" for one in settings]
     start, before = time.perf_counter(), _cpu()
     found = json.loads(_mbd(root, *arguments))
     seconds, cpu = time.perf_counter() - start, _cpu() - before
@@ -179,7 +179,7 @@ def _mbd(cwd: Path, *arguments: str) -> str:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder with mosi_utt.npz and mosi.toml; without it the data is synthetic.",
 )
-@click.option("--width", default=2048, show_default=True, help="d.")
+@click.option("--width", default=2048, show_default=True, help="d of the products.")
 @click.option("--turns", default=5, show_default=True, help="The fastest of so many counts.")
 @click.option("--runs", default=1, show_default=True, help="Trainings; the median counts.")
 @click.option("--quick", is_flag=True, help="Small sizes, to see that it works.")
@@ -190,12 +190,13 @@ def main(mosi: Path | None, width: int, turns: int, runs: int, quick: bool, as_j
     if mosi is not None:
         spec = mosi.resolve()
         data = ["import", str(spec / "mosi_utt.npz"), "--spec", str(spec / "mosi.toml")]
-    settings = ["core.epochs=2", "core.hidden=4", "core.activations=8"] if quick else []
+    small = ["core.epochs=2", "core.hidden=4", "core.activations=8", "heads.width=256"]
+    settings = small if quick else []
     width = 256 if quick else width
     trainings = []
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as folder:
-            trainings.append(measure_training(Path(folder), data, "auto", width, settings))
+            trainings.append(measure_training(Path(folder), data, "auto", settings))
     rate = measure_rate(width, 512 if quick else BLOCK_ROWS, turns)
     load = os.getloadavg()[0]
     median = statistics.median(one.seconds for one in trainings)

@@ -91,7 +91,14 @@ def train(
         with session_here(ctx, write=True) as session, progress("training") as report:
             trained = train_model(session, options, note=note, progress=report, ranks=ranks)
     heads = [
-        (name, f"{head.strong_convexity:g}", f"{head.sigma:.3g}", f"{head.tolerance:.3g}", rows)
+        (
+            name,
+            head.dimension,
+            f"{head.strong_convexity:g}",
+            f"{head.sigma:.3g}",
+            f"{head.tolerance:.3g}",
+            rows,
+        )
         for name, head, rows in trained.heads
     ]
     payload = {
@@ -99,6 +106,7 @@ def train(
         "state": trained.state,
         "core": trained.core,
         "d": trained.width,
+        "dPerHead": {name: head.dimension for name, head, _ in trained.heads},
         "lambda": {name: head.strong_convexity for name, head, _ in trained.heads},
         "sigma": {name: head.sigma for name, head, _ in trained.heads},
         "tau": {name: head.tolerance for name, head, _ in trained.heads},
@@ -108,7 +116,7 @@ def train(
     text = (
         f"Model {trained.model}  (core: {trained.core}, d = {trained.width}, "
         f"{trained.seconds:.1f} s)\n"
-        + table(("head", "lambda", "sigma", "tau", "rows"), heads)
+        + table(("head", "d", "lambda", "sigma", "tau", "rows"), heads)
         + f"\nState {trained.state[:16]}…  policy is ledger entry {trained.policy_entry}"
     )
     emit("train", payload, as_json, text)

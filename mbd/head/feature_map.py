@@ -145,21 +145,33 @@ def design_feature_map(
 
 @lru_cache(maxsize=32)
 def _frequencies(feature_map: FeatureMap) -> tuple[Ints, Ints]:
-    """Omega (dv, d - dv) in 2^-32 cycles per input step, and beta (d - dv,) in 2^-32 cycles.
+    """Omega (dv, d - dv) in 2^-32 cycles per input step, and beta (d - dv,) in 2^-32 cycles."""
+    sums, beta = _drawn(feature_map.seed, feature_map.inputs, feature_map.width)
+    omega = (sums.astype(np.int64) * _multiplier(feature_map) + 2**19) >> 20
+    return np.ascontiguousarray(omega.T), beta
+
+
+def forget_frequencies() -> None:
+    """Free the frequencies of maps that were tried and not taken: megabytes each."""
+    _frequencies.cache_clear()
+    _drawn.cache_clear()
+
+
+@lru_cache(maxsize=4)
+def _drawn(seed: str, inputs: int, width: int) -> tuple[npt.NDArray[np.int16], Ints]:
+    """Frequencies before they are scaled, the same for every bandwidth; and beta.
 
     A frequency is a sum of twelve uniform bytes (Irwin-Hall: variance 65535, kurtosis 2.9),
-    scaled by an integer multiplier. Column k depends on the seed and k alone.
+    centred. Column k depends on the seed, the number of inputs and k alone.
     """
-    columns = feature_map.width - feature_map.inputs
-    uniform = np.empty((columns, 12 * feature_map.inputs + 4), np.uint8)
+    columns = width - inputs
+    uniform = np.empty((columns, 12 * inputs + 4), np.uint8)
     for k in range(columns):
-        stream = shake_256(f"mbd frequency {k} of {feature_map.seed}".encode())
+        stream = shake_256(f"mbd frequency {k} of {seed}".encode())
         uniform[k] = np.frombuffer(stream.digest(uniform.shape[1]), np.uint8)
     beta = uniform[:, :4].copy().view("<u4").astype(np.int64)[:, 0]
-    sums = uniform[:, 4:].reshape(columns, feature_map.inputs, 12).sum(axis=2, dtype=np.int64)
-    multiplier = _multiplier(feature_map)
-    omega = ((sums - 6 * 255) * multiplier + 2**19) >> 20
-    return np.ascontiguousarray(omega.T), beta
+    sums = uniform[:, 4:].reshape(columns, inputs, 12).sum(axis=2, dtype=np.int16)
+    return sums - np.int16(6 * 255), beta
 
 
 def _multiplier(feature_map: FeatureMap) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,15 @@ class Moments:
 
     def apply(self, rows: np.ndarray) -> Float64[np.ndarray, "rows width"]:
         """Standardise rows (n, width) and clip to [-CLIP, CLIP]."""
-        scaled = (np.asarray(rows, dtype=np.float64) - self.mean) / self.std
-        return np.clip(scaled, -CLIP, CLIP)
+        mean, std = self._arrays
+        scaled = rows - mean
+        scaled /= std
+        return np.clip(scaled, -CLIP, CLIP, out=scaled)
+
+    @cached_property
+    def _arrays(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Made once: thousands of numbers, and every record asks for them."""
+        return np.array(self.mean), np.array(self.std)
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,11 @@ class ChannelScaler:
 
         Feature j stays within +-CLIP times its weight.
         """
-        return np.asarray(self._pool(steps) * self.weights)
+        return np.asarray(self._pool(steps) * self._weights)
+
+    @cached_property
+    def _weights(self) -> npt.NDArray[np.float64]:
+        return np.array(self.weights)
 
     def _pool(self, steps: Float64[np.ndarray, "steps width"]) -> Float64[np.ndarray, " pooled"]:
         if self.pooled is None:
@@ -189,11 +201,11 @@ def _fit_channel(present: Sequence[np.ndarray], info: ModalityInfo) -> ChannelSc
             field=info.name,
             hint="declare `range` for it in the import spec, or enlarge the foundation cohort",
         )
-    steps = _moments(np.concatenate(present, dtype=np.float64))
+    steps = _moments_of_steps(present)
     if info.max_length == 1:
         return ChannelScaler(steps, None, _alike(info.width))
     pooled = np.stack([_time_statistics(steps.apply(array)) for array in present])
-    return ChannelScaler(steps, _moments(pooled), _alike(2 * info.width))
+    return ChannelScaler(steps, _moments_of_steps([pooled]), _alike(2 * info.width))
 
 
 def _channel_from_range(info: ModalityInfo) -> ChannelScaler:
@@ -220,11 +232,30 @@ def _alike(count: int) -> tuple[float, ...]:
 
 def _time_statistics(steps: np.ndarray) -> Float64[np.ndarray, " pooled"]:
     """[mean, std] over time: (2 D,)."""
-    return np.concatenate([steps.mean(axis=0), steps.std(axis=0)])
+    return np.concatenate(_mean_and_std([steps]))
 
 
-def _moments(rows: np.ndarray) -> Moments:
-    mean, std = rows.mean(axis=0), rows.std(axis=0)
+def _moments_of_steps(arrays: Sequence[np.ndarray]) -> Moments:
+    """Moments over all steps of all arrays."""
+    return _moments(*_mean_and_std(arrays))
+
+
+def _mean_and_std(
+    arrays: Sequence[np.ndarray],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Over the rows of all arrays, one array in memory at a time: (D,) each."""
+    count, width = sum(map(len, arrays)), arrays[0].shape[1]
+    total, squares = np.zeros(width), np.zeros(width)
+    for array in arrays:
+        total += array.sum(axis=0, dtype=np.float64)
+    mean = total / count
+    for array in arrays:
+        centred = array - mean
+        squares += np.einsum("td,td->d", centred, centred)
+    return mean, np.sqrt(squares / count)
+
+
+def _moments(mean: npt.NDArray[np.float64], std: npt.NDArray[np.float64]) -> Moments:
     constant = std <= _SMALLEST_STD * (1 + np.abs(mean))
     return Moments(tuple(mean.tolist()), tuple(np.where(constant, 1.0, std).tolist()))
 

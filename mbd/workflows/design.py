@@ -1,11 +1,12 @@
 """Every choice that looks at data, made on the foundation (or calibration) cohort alone.
 
-Scaler, core or none, lambda and noise of every head: all of it ends in the policy, before a
-revocable subject's row is read.
+Scaler, core or none, width, bandwidth, lambda and noise of every head: all of it ends in the
+policy, before a revocable subject's row is read.
 
 A core has seen the labels of the people it was trained on, so it is judged on others: it is
 trained on one half of the foundation, and the heads on top of it are fitted and judged on
 the other half. That is how revocable people will meet the core that is trained on all of it.
+Heads without a core are judged on the same rows, and learn from both halves, as they will.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +22,9 @@ import torch
 from mbd.data.cohorts import CohortRule, CohortRules
 from mbd.data.records import Records
 from mbd.data.schema import DatasetSchema
-from mbd.deletion.parameters import plan_head
 from mbd.deletion.plan import BlockProvenance
 from mbd.errors import RefusedError, UsageError
 from mbd.head.accelerator import as_device, resolve
-from mbd.head.feature_map import (
-    FeatureMap,
-    design_feature_map,
-    quantise,
-    quantise_targets,
-    width_for,
-)
-from mbd.head.selection import CANDIDATES, Choice, Rows, choose_strong_convexity
-from mbd.head.solve import HeadScale
 from mbd.model.core import Core
 from mbd.model.inference import Extractor
 from mbd.model.prior import label_prior
@@ -47,12 +37,10 @@ from mbd.values import (
     Cohort,
     availability_name,
     nonempty_subsets,
-    parse_availability,
 )
-from mbd.workflows.model import targets_of
-from mbd.workflows.policy import HeadDesign, Policy
+from mbd.workflows.head_design import HeadDesigner, Judged
+from mbd.workflows.policy import Policy
 from mbd.workflows.recipe import Recipe
-from mbd.workflows.rows import FloatRows, float_rows
 from mbd.workspace.settings import HeadSettings
 
 Progress = Callable[[int, int], None]
@@ -62,12 +50,6 @@ Watch = Callable[[str], Observer]
 
 CORE_FILES = ("half.safetensors", "core.safetensors")
 """Names of the checkpoints: of the core that is judged, and of the one that is kept."""
-
-TARGET_BITS = 15
-"""Resolution of the residual targets: 2^-15 label units."""
-
-DEFAULT_STRONG_CONVEXITY = 1.0
-"""lambda where there are no foundation or calibration rows to choose it on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +76,9 @@ class Basis:
     def extractor(self, core: Core | None) -> Extractor:
         return Extractor(self.scaler, list(nonempty_subsets(self.schema.names)), core, self.prior)
 
+    def designer(self, core: Core | None) -> HeadDesigner:
+        return HeadDesigner(self.schema, self.recipe, self.extractor(core))
+
 
 @dataclass(frozen=True, eq=False)
 class _Trainer:
@@ -118,19 +103,6 @@ class _Trainer:
             progress=self.progress,
             observer=self.watch(name),
         ).core
-
-
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    """Core or none, with the lambda of every head as judged on people it never saw."""
-
-    core: str
-    choices: Mapping[str, Choice]
-
-    @property
-    def loss(self) -> float:
-        """Mean over the heads."""
-        return float(np.mean([choice.loss for choice in self.choices.values()]))
 
 
 def design_model(
@@ -161,28 +133,28 @@ def design_model(
     """
     basis = check_design(records, schema, recipe)
     trainer = _Trainer(basis, checkpoints, progress, watch)
-    best = _choose(trainer, note)
+    chosen, choices = _choose(trainer, note)
     core = None
-    if best.core == "trained":
+    if chosen == "trained":
         note("training the core on the foundation cohort")
         core = trainer.train(basis.records, "core")
-    extractor = basis.extractor(core)
+    designer = basis.designer(core)
     policy = Policy(
         training_id=training_id,
         schema=_published(schema),
-        core=best.core,
+        core=chosen,
         core_digest=None if core is None else core_digest(core),
         seed=recipe.seed,
         scaler=basis.scaler.to_json(),
         base=basis.prior,
-        heads=_heads(basis, extractor, best.choices),
+        heads=designer.heads(choices),
         provenance=_provenance(basis, core is not None),
         planned_rows=recipe.heads.planned_rows,
         default_epsilon=recipe.epsilon,
         default_delta=recipe.delta,
         recipe=recipe,
     )
-    return Design(policy, core, extractor)
+    return Design(policy, core, designer.extractor)
 
 
 def check_design(records: Records, schema: DatasetSchema, recipe: Recipe) -> Basis:
@@ -275,108 +247,37 @@ def _refuse_unscaled(train: Records, schema: DatasetSchema) -> None:
         )
 
 
-def _choose(trainer: _Trainer, note: Note) -> _Candidate:
-    """Core or none, and lambda of every head."""
+def _choose(trainer: _Trainer, note: Note) -> tuple[str, Mapping[str, Judged]]:
+    """Core or none, and the choices of every head."""
     basis = trainer.basis
     wanted, foundation = basis.recipe.core, basis.cohort == "foundation"
+    plain = basis.designer(None)
     first, second = _halves(basis.records)
     if wanted == "none" or not foundation or min(map(_people, (first, second))) < 2:
-        core = "trained" if wanted == "trained" else "none"
-        return _judge(basis, core, None, basis.records)
+        return "trained" if wanted == "trained" else "none", plain.judge(basis.records)
     note("training a core on half of the foundation cohort, to judge it on the other half")
-    trained = _judge(basis, "trained", trainer.train(first, "half"), second)
-    if wanted == "trained":
-        return trained
-    plain = _judge(basis, "none", None, second)
-    note(
-        f"loss on held-out foundation rows: {trained.loss:.4f} with a core, "
-        f"{plain.loss:.4f} without"
-    )
-    # Without a core, lambda can be judged on everybody in the foundation.
-    return trained if trained.loss < plain.loss else _judge(basis, "none", None, basis.records)
+    trained = basis.designer(trainer.train(first, "half"))
+    if wanted == "auto" and not _better(trained, plain, basis.records, second, note):
+        return "none", plain.judge(basis.records)
+    return "trained", trained.judge(second)
 
 
-def _judge(basis: Basis, core: str, network: Core | None, records: Records) -> _Candidate:
-    """Judge heads on each row of these people by what all the other rows say; no test rows."""
-    extractor = basis.extractor(network)
-    used = records.select(i for i in range(len(records)) if records.splits[i] != "test")
-    rows = float_rows(extractor, used)
-    choices = {}
-    for p in nonempty_subsets(basis.schema.names):
-        name = availability_name(p)
-        choices[name] = _choice(basis, extractor, name, rows.get(name, FloatRows()), used)
-    return _Candidate(core, choices)
+def _better(
+    trained: HeadDesigner, plain: HeadDesigner, everybody: Records, others: Records, note: Note
+) -> bool:
+    """Whether heads on a core do better on people that it has not seen than heads without one.
+
+    Each learns from whom it will learn from: on a core, from these people alone.
+    """
+    people = set(others.subjects)
+    with_core = _mean_loss(trained.judge(others, quickly=True), people)
+    without = _mean_loss(plain.judge(everybody, quickly=True), people)
+    note(f"loss on held-out foundation rows: {with_core:.4f} with a core, {without:.4f} without")
+    return with_core < without
 
 
-def _choice(
-    basis: Basis, extractor: Extractor, name: str, rows: FloatRows, records: Records
-) -> Choice:
-    fixed = basis.recipe.heads.strong_convexity
-    if len(rows.records) < 2:
-        return Choice(DEFAULT_STRONG_CONVEXITY if isinstance(fixed, str) else fixed, 0.0)
-    design, bits = _feature_map(basis, extractor, name)
-    return choose_strong_convexity(
-        _integer_rows(basis, design, rows, records),
-        feature_bits=bits,
-        target_bits=TARGET_BITS,
-        candidates=CANDIDATES if isinstance(fixed, str) else (fixed,),
-    )
-
-
-def _integer_rows(basis: Basis, design: FeatureMap, rows: FloatRows, records: Records) -> Rows:
-    targets = targets_of(basis.schema.task, records.labels)[rows.records]
-    q = design.expand(quantise(np.stack(rows.features), design.clip))
-    return Rows(q, quantise_targets(targets - np.stack(rows.core), TARGET_BITS))
-
-
-def _heads(
-    basis: Basis, extractor: Extractor, choices: Mapping[str, Choice]
-) -> dict[str, HeadDesign]:
-    """The constants of every head; the tolerance must be reachable with room."""
-    heads = {}
-    subsets = list(nonempty_subsets(basis.schema.names))
-    for p in subsets:
-        name = availability_name(p)
-        design, bits = _feature_map(basis, extractor, name)
-        constants = plan_head(
-            head=name,
-            dimension=design.width,
-            outputs=basis.schema.task.outputs,
-            norm_squared=design.norm_squared,
-            scale=HeadScale(
-                feature_bits=bits,
-                target_bits=TARGET_BITS,
-                strong_convexity=choices[name].strong_convexity,
-            ),
-            noise=basis.recipe.heads.noise,
-            range_width=basis.schema.task.range_width,
-            planned_rows=basis.recipe.heads.planned_rows,
-            selected=len(subsets),
-            epsilon=basis.recipe.epsilon,
-            delta=basis.recipe.delta,
-        )
-        heads[name] = HeadDesign(feature_map=design, constants=constants)
-    return heads
-
-
-def _feature_map(basis: Basis, extractor: Extractor, name: str) -> tuple[FeatureMap, int]:
-    """The integer features of a head, and the bits of their unit."""
-    heads: HeadSettings = basis.recipe.heads
-    p = parse_availability(name)
-    inputs = extractor.width(p)
-    if inputs >= heads.width:
-        raise UsageError(
-            f"head {name!r} has {inputs} inputs, more than heads.width = {heads.width}",
-            field="heads.width",
-            hint=f"set heads.width to at least {width_for(inputs, heads.width)}",
-        )
-    return design_feature_map(
-        inputs=inputs,
-        width=heads.width,
-        frequency_std=heads.frequency_std / sqrt(extractor.blocks(p)),
-        clip=extractor.clip(p),
-        seed=f"{basis.recipe.seed} {name}",
-    )
+def _mean_loss(judged: Mapping[str, Judged], people: set[str]) -> float:
+    return float(np.mean([one.loss(people) for one in judged.values()]))
 
 
 def _provenance(basis: Basis, trained: bool) -> tuple[BlockProvenance, ...]:

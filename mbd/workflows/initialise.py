@@ -44,16 +44,14 @@ due_days = 30          # legal clock, printed in the certificate
 basis = "request of the data subject"  # in every certificate: name nobody
 
 [heads]
-width = {width}           # integer features per row
-frequency_std = 1.0    # of the random features, per unit of standardised input
+width = "auto"         # integer features per row
+frequency_std = "auto" # of the random features, per unit of standardised input
 planned_rows = 100000  # most training rows that a head will ever hold
 noise = 0.001          # std of a prediction's noise, as a share of the label range
 strong_convexity = "auto"
 
 [core]
 """
-
-DEFAULT_WIDTH = 1024
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,6 @@ def _fill(
         issuer=json.dumps(issuer, ensure_ascii=False),  # printable: the same in TOML
         origin=origin,
         database=f"\n{database_line(place)}" if isinstance(place, Server) else "",
-        width=DEFAULT_WIDTH,
     )
     write_atomically(draft.settings_file, text.encode())
     write_atomically(draft.workspace_key, secrets.token_bytes(KEY_BYTES), mode=0o600)

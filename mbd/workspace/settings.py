@@ -5,9 +5,17 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mbd.errors import MbdError, UsageError
@@ -18,6 +26,11 @@ from mbd.workspace.toml_file import read_toml
 
 IDENTITY = ("format", "id", "issuer", "origin", "database_url", "issuer_key", "log_key")
 """What certificates and the log are signed under, and where the log is; no flag changes them."""
+
+
+_AUTO, _NUMBER = "(auto)", "(number)"
+_Auto = Annotated[Literal["auto"], Tag(_AUTO)]
+_either = Discriminator(lambda value: _AUTO if value == "auto" else _NUMBER)
 
 
 class _Section(BaseModel):
@@ -40,23 +53,20 @@ class DeletionSettings(_Section):
 class HeadSettings(_Section):
     """The heads: how wide, how smooth, how noisy."""
 
-    width: int = Field(default=1024, ge=16, le=16384)
-    """d: integer features per row; more than the inputs of any head."""
-    frequency_std: float = Field(default=1.0, gt=0, le=64)
-    """Standard deviation of the random frequencies, per unit of standardised input."""
+    width: Annotated[_Auto | Annotated[int, Field(ge=16, le=16384), Tag(_NUMBER)], _either] = "auto"
+    """d: integer features per row; more than the inputs of any head. auto: chosen per head."""
+    frequency_std: Annotated[
+        _Auto | Annotated[float, Field(gt=0, le=64), Tag(_NUMBER)], _either
+    ] = "auto"
+    """Standard deviation of the random frequencies, per unit of standardised input, likewise."""
     planned_rows: int = Field(default=100_000, ge=1, le=10_000_000)
     """Most training rows that a head will ever hold: the release's grid must suffice for them."""
     noise: float = Field(default=0.001, gt=0, le=1)
     """Standard deviation of a prediction's noise, as a share of the label range."""
-    strong_convexity: Literal["auto"] | float = "auto"
-    """lambda of every head; auto: chosen per head on foundation rows."""
-
-    @field_validator("strong_convexity")
-    @classmethod
-    def _positive(cls, value: Literal["auto"] | float) -> Literal["auto"] | float:
-        if value != "auto" and not value > 0:
-            raise ValueError("want 'auto' or a number > 0")
-        return value
+    strong_convexity: Annotated[_Auto | Annotated[float, Field(gt=0), Tag(_NUMBER)], _either] = (
+        "auto"
+    )
+    """lambda of every head, likewise. What is chosen is chosen on foundation rows."""
 
 
 class Settings(BaseSettings):
@@ -145,7 +155,7 @@ def _validate(
         return Settings(**content) if environment else _Flagged(**content)
     except ValidationError as problem:
         first = problem.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"] if part not in (_AUTO, _NUMBER))
         text = _WORDS.get(first["type"], first["msg"])
         raise error(f"{where}: {text}", code="settings.invalid", field=field) from problem
 

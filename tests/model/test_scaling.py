@@ -1,6 +1,7 @@
 """A scaler is frozen numbers: fitted once, bounded output, the same after JSON."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from mbd.model.scaling import (
 from mbd.values import ModalityInfo, Task
 
 FLAT = ModalityInfo(name="face", width=3, max_length=1, range=(0.0, 10.0))
-SERIES = ModalityInfo(name="voice", width=2, max_length=9, range=(-1.0, 1.0))
+SERIES = ModalityInfo(name="voice", width=2, max_length=900, range=(-1.0, 1.0))
 
 
 SCORES = Task(kind="regression", label_range=(-3.0, 3.0))
@@ -52,6 +53,19 @@ def test_fitted_rows_come_out_centred_with_unit_spread():
     assert np.abs(steps.std(axis=0) - 1).max() < 0.01
     assert np.abs(pooled.mean(axis=0)).max() < 0.05
     assert np.abs(pooled.std(axis=0) - 1).max() < 0.1
+
+
+def test_fitting_takes_no_copy_of_all_sequences():
+    x = {"voice": [value.repeat(100, axis=0) for value in sample(0, 400)["voice"]]}
+    steps = np.concatenate(x["voice"], dtype=np.float64)
+    tracemalloc.start()
+
+    scaler = fit(x, SERIES)
+
+    assert tracemalloc.get_traced_memory()[1] < steps.nbytes / 4
+    tracemalloc.stop()
+    assert scaler.channels["voice"].steps.mean == pytest.approx(steps.mean(axis=0))
+    assert scaler.channels["voice"].steps.std == pytest.approx(steps.std(axis=0))
 
 
 def pooled_of(scaler: Scaler, x: np.ndarray) -> np.ndarray:
