@@ -49,7 +49,7 @@ The spec is a TOML file; it names arrays, or the columns of a table:
   audio = "audio_present"
   [lengths]         # steps of each record of a (N, T, D) array; 0 is absent
   audio = "audio_steps"
-  [max_steps]       # longest sequence ever to arrive; default: as in SRC
+  [max_steps]       # longest sequence ever to arrive; default: T of (N, T, D)
   audio = 600
   [range]           # range of every feature, for scaling without any data
   audio = [-1.0, 1.0]

@@ -61,6 +61,14 @@ class FolderFields(TableFields):
             if there[row] and 0 < missing < len(found):
                 flaws[row] = f"{missing} of its {len(found)} files are missing"
         longest = max((len(value) for value in values if value is not None), default=0)
+        if longest > 1 and name not in self._spec.max_steps:
+            raise DataError(
+                f"{name} has up to {longest} steps; a model is designed for the longest sequence "
+                "that may ever arrive, which no person's data may decide",
+                code="spec.max_steps",
+                field=f"max_steps.{name}",
+                hint=f"declare it: [max_steps] {name} = {longest}, or more",
+            )
         return Channel(width=sum(widths), longest=max(1, longest), values=values, flaws=flaws)
 
     def _column(self, column: str, field: str, problems: Problems) -> list[Array | None]:

@@ -26,8 +26,8 @@ audio = "audio_present"
 [lengths]                       # optional, for (N, T, D): whole numbers (N,); 0 is absent
 audio = "audio_steps"
 
-[max_steps]                     # optional: longest sequence that may ever arrive; default: the
-audio = 600                     # longest of this source
+[max_steps]                     # longest sequence that may ever arrive; by default T of an array
+audio = 600                     # (N, T, D); a folder of .npy with sequences has to declare it
 
 [range]                         # optional: range of every feature; a value outside is a bad value
 audio = [-1.0, 1.0]

@@ -49,7 +49,10 @@ def make(folder, **changed):
     return clips
 
 
-def load(clips, extra: str = ""):
+FOUR = "[max_steps]\naudio = 4\n"
+
+
+def load(clips, extra: str = FOUR):
     spec = clips.parent / "spec.toml"
     spec.write_text(SPEC + extra)
     return import_source(Reading(clips, spec))
@@ -99,6 +102,17 @@ def test_a_longest_sequence_may_be_declared_for_what_comes_later(tmp_path):
     assert load(clips, "[max_steps]\naudio = 9\n").schema.modality("audio").max_length == 9
     with pytest.raises(DataError, match=r"'r0'.*4 steps, more than 3"):
         load(clips, "[max_steps]\naudio = 3\n")
+
+
+def test_no_persons_data_decides_how_long_a_sequence_may_be(tmp_path):
+    """A model's design, which is public, begins with it."""
+    clips = make(tmp_path)
+    with pytest.raises(DataError, match="up to 4 steps") as refused:
+        load(clips, "")
+    assert refused.value.field == "max_steps.audio"
+    for i in range(3):
+        np.save(clips / "a" / f"{i}.npy", np.ones(5))
+    assert load(clips, "").schema.modality("audio").max_length == 1
 
 
 @pytest.mark.parametrize(
