@@ -12,6 +12,9 @@ from mbd.errors import UsageError
 PRECISIONS = ("float32", "bf16")
 TERMS = ("reconstruction", "prototype", "consistency")
 """The terms of the objective beside the task itself: each setting is a weight."""
+MOST_UNITS = 4096
+"""Wider layers than a foundation cohort can teach, or a CPU hold."""
+MOST_STEPS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +52,10 @@ class CoreSettings:
     """Weight of the consistency term."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "property_width", "activations", "epochs", "patience", "batch_size"):
-            self._want(name, getattr(self, name) >= 1, ">= 1")
+        for name in ("hidden", "property_width", "activations"):
+            self._want(name, 1 <= getattr(self, name) <= MOST_UNITS, f"1 to {MOST_UNITS}")
+        for name in ("epochs", "patience", "batch_size"):
+            self._want(name, 1 <= getattr(self, name) <= MOST_STEPS, f"1 to {MOST_STEPS}")
         for name in (*TERMS, "weight_decay"):
             self._want(name, 0 <= getattr(self, name) < math.inf, "finite, >= 0")
         self._want("learning_rate", 0 < self.learning_rate < 1, "between 0 and 1")

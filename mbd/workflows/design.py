@@ -163,7 +163,8 @@ def check_design(records: Records, schema: DatasetSchema, recipe: Recipe) -> Bas
     Raises:
         RefusedError: No training row; a trained core is wanted, but nobody is in the foundation
             cohort; or there are neither rows nor declared ranges to scale the inputs by.
-        UsageError: More training rows than the heads are planned for, or no such device.
+        UsageError: More training rows than the heads are planned for, heads too narrow for their
+            inputs, or no such device.
     """
     if not len(records.where(split="train")):
         raise RefusedError(
@@ -180,6 +181,9 @@ def check_design(records: Records, schema: DatasetSchema, recipe: Recipe) -> Bas
             field="--core",
             hint="name a foundation cohort in the import spec, or train with --core none",
         )
+    plain = basis.designer(None)
+    for p in plain.subsets:
+        plain.widths(p)  # refused before minutes of training; a core only adds inputs
     return basis
 
 

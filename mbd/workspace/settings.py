@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     """Where cores are trained and large products and factors made; auto: a GPU if there is one."""
     deletion: DeletionSettings = DeletionSettings()
     heads: HeadSettings = HeadSettings()
-    core: dict[str, int | float | str] = Field(default_factory=dict)
+    core: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """Overrides of the core's training settings, by name."""
 
     @classmethod
