@@ -49,7 +49,8 @@ LEADS = {
     "whole": "Every channel of every record is missing with the same probability; at least one "
     "is kept.",
     "imbalanced": "As before, but one channel is missing most often and the others less, evenly "
-    "spaced, so that the mean rate stays the same.",
+    "spaced, so that the mean of the nominal rates stays the same. Fewer channels have to be put "
+    "back than at equal rates, so more are really missing.",
     "corrupt": "Nothing is missing. Noise is drawn for every value anew; a shift moves every "
     "feature of a channel up or down by the same amount in all records, like another "
     "microphone. Strength in standard deviations of each feature, as the model's scaler "

@@ -17,8 +17,8 @@ from mbd.head.integers import Ints
 
 Floats = npt.NDArray[np.float64]
 
-_FREEDOM = 1e-9
-"""Least share of itself that a row is taken not to predict."""
+_ROUNDING = 1e-6
+"""Of the least share of themselves that rows can fail to predict, what rounding may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,8 @@ class LeftOut:
     def rows(self, strong_convexity: float) -> Floats:
         """Error (n, K) on each row of the fit of all other rows."""
         own = np.square(self.vectors) @ self._shrink(strong_convexity)
-        return np.asarray(self._residual(strong_convexity) / _free(1 - own)[:, None])
+        free = np.maximum(1 - own, self._least_free(strong_convexity))
+        return np.asarray(self._residual(strong_convexity) / free[:, None])
 
     def groups(self, strong_convexity: float, members: Sequence[Ints]) -> Floats:
         """Error (n, K) on each row of the fit of the rows of all other groups.
@@ -56,13 +57,16 @@ class LeftOut:
             members: Indices of the rows of each group; every row is in one.
         """
         shrink, errors = self._shrink(strong_convexity), self._residual(strong_convexity)
+        least = _ROUNDING * self._least_free(strong_convexity)
         for group in members:
             part = self.vectors[group]
             own = (part * shrink) @ part.T
-            errors[group] = np.linalg.solve(
-                (1 + _FREEDOM) * np.eye(len(group)) - own, errors[group]
-            )
+            errors[group] = np.linalg.solve((1 + least) * np.eye(len(group)) - own, errors[group])
         return errors
+
+    def _least_free(self, strong_convexity: float) -> float:
+        """Least eigenvalue of `1 - S`: no row and no group is predicted better by itself."""
+        return float(strong_convexity / (self.values.max(initial=0.0) + strong_convexity))
 
     def _shrink(self, strong_convexity: float) -> Floats:
         return np.asarray(self.values / (self.values + strong_convexity))
@@ -70,7 +74,3 @@ class LeftOut:
     def _residual(self, strong_convexity: float) -> Floats:
         shrunk = self._shrink(strong_convexity)[:, None] * (self.vectors.T @ self.t)
         return np.asarray(self.t - self.vectors @ shrunk)
-
-
-def _free(share: Floats) -> Floats:
-    return np.maximum(share, _FREEDOM)

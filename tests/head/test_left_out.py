@@ -12,7 +12,7 @@ from mbd.head.state import contribution
 from tests.head.rows import TARGET_BITS, rows, scale
 
 BITS = scale().feature_bits
-CONVEXITIES = (2.0**-6, 1.0, 64.0, 4096.0)
+CONVEXITIES = (2.0**-20, 2.0**-6, 1.0, 64.0, 4096.0)
 
 
 def left_out(q, t) -> LeftOut:
