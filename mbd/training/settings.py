@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -76,7 +77,10 @@ class CoreSettings:
             UsageError: An unknown name, a value of another type, or out of range.
         """
         known = {field.name: type(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        for name, value in overrides.items():
+        numbers = {
+            n: _number(v) if known.get(n) in (int, float) else v for n, v in overrides.items()
+        }
+        for name, value in numbers.items():
             if name not in known:
                 raise UsageError(
                     f"core.{name}: no such setting; there are {', '.join(sorted(known))}",
@@ -88,7 +92,7 @@ class CoreSettings:
                     f"core.{name}: want a {known[name].__name__}, got {value!r}",
                     field=f"core.{name}",
                 )
-        return dataclasses.replace(self, **overrides)  # type: ignore[arg-type]
+        return dataclasses.replace(self, **numbers)  # type: ignore[arg-type]
 
     @property
     def shape(self) -> dict[str, int | float]:
@@ -99,3 +103,12 @@ class CoreSettings:
             "activations": self.activations,
             "dropout": self.dropout,
         }
+
+
+def _number(value: object) -> object:
+    """A number that was written as text, as in the environment; anything else as it is."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            if isinstance(value, str):
+                return kind(value)
+    return value

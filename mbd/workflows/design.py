@@ -236,18 +236,23 @@ def _refuse_unscaled(train: Records, schema: DatasetSchema) -> None:
     if len(train):
         unseen = [name for name in schema.names if all(value is None for value in train.x[name])]
         why = f"no training row of the {train.cohorts[0]} cohort has"
+        hint = (
+            f"name people of that cohort who have {', '.join(unseen)}, or nobody: then a declared "
+        )
+        hint += "`range` of every modality is what scales it"
     else:
         unseen = [info.name for info in schema.modalities if info.range is None]
         why = (
             "there is no training row of foundation or calibration subjects, and no declared "
             "range of"
         )
+        hint = "declare `range` in the import spec, or name a foundation or calibration cohort"
     if unseen:
         raise RefusedError(
             f"nothing may be looked at to scale the inputs: {why} {', '.join(unseen)}",
             code="train.unscaled",
             field=f"range.{unseen[0]}",
-            hint="declare `range` in the import spec, or name a foundation or calibration cohort",
+            hint=hint,
         )
 
 

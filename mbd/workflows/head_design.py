@@ -113,7 +113,10 @@ class HeadDesigner:
             chosen = choices[name].choice
             width = max(chosen.width, self.widths(p)[0])  # a core has inputs of its own
             design, bits = self._feature_map(p, width, chosen.frequency_std)
-            constants = self._plan(name, design, bits, chosen.judged.strong_convexity)
+            wanted = chosen.judged.strong_convexity
+            served = self._lambdas(name, design, bits)  # it may have been judged on shorter rows
+            least = next((one for one in served if one >= wanted), served[-1])
+            constants = self._plan(name, design, bits, least)
             heads[name] = HeadDesign(feature_map=design, constants=constants)
         return heads
 

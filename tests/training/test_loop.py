@@ -107,5 +107,7 @@ def test_a_bad_setting_is_a_usage_error_that_names_it(overrides):
 
 def test_settings_can_be_replaced_by_name():
     changed = CoreSettings().with_overrides({"epochs": 3, "dropout": 0})
+    from_environment = CoreSettings().with_overrides({"epochs": "3", "dropout": "0"})
 
     assert (changed.epochs, changed.dropout) == (3, 0)
+    assert from_environment == changed

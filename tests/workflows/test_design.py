@@ -133,12 +133,28 @@ def test_wide_inputs_get_a_head_that_has_room_for_them():
     assert widths_tried([wide]) == (3264, 4096)
 
 
+def test_a_lambda_that_was_judged_on_shorter_rows_becomes_one_that_can_be_served():
+    wide = ModalityInfo(name="m", width=3000, max_length=1, range=(-1, 1))
+    judged = Choice(2.0**-8, np.zeros(0), None)
+    designer, name = designer_of([wide], planned_rows=10_000_000, noise=1e-6), "m"
+
+    made = designer.heads({name: Judged(HeadChoice(4096, 1.0, judged), ())})[name]
+
+    assert made.constants.scale.strong_convexity > judged.strong_convexity
+
+
 def widths_tried(infos: list[ModalityInfo]) -> tuple[int, ...]:
+    designer = designer_of(infos)
+    return designer.widths(designer.subsets[-1])
+
+
+def designer_of(infos: list[ModalityInfo], **heads: object) -> HeadDesigner:
     schema = replace(SCHEMA, modalities=tuple(infos))
-    recipe = Recipe.of(SETTINGS, core="none", seed=0, device="cpu")
+    settings = SETTINGS.model_copy(update={"heads": HeadSettings(**heads)})
+    recipe = Recipe.of(settings, core="none", seed=0, device="cpu")
     family = list(nonempty_subsets(schema.names))
     extractor = Extractor(scaler_from_ranges(infos), family, None, (0.0,))
-    return HeadDesigner(schema, recipe, extractor).widths(family[-1])
+    return HeadDesigner(schema, recipe, extractor)
 
 
 @pytest.mark.usefixtures("small_widths")
