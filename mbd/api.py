@@ -131,7 +131,7 @@ class Workspace:
         """
         from mbd.workflows.train import TrainOptions, train_model
 
-        texts = {name: str(value) for name, value in (settings or {}).items()}
+        texts = {str(name): str(value) for name, value in (settings or {}).items()}
         options = TrainOptions(
             core=core,
             overrides=texts,

@@ -57,9 +57,12 @@ def family_of(task: Task, name: str = "auto") -> Family:
     """The metrics of a task: those asked for by name, or those of its label range.
 
     Raises:
-        UsageError: Metrics of scores were asked for classes, or the other way round, or those of
-            another label range: their thresholds would mean nothing.
+        UsageError: There are no such metrics; or those of scores were asked for classes, or the
+            other way round, or those of another label range: their thresholds would mean nothing.
     """
+    if name not in ("auto", *FAMILIES):
+        known = ", ".join(("auto", *FAMILIES))
+        raise UsageError(f"no metrics {name!r}; there are {known}", field="--metrics")
     if name == "auto":
         if task.kind == "classification":
             return FAMILIES["classes"]

@@ -109,6 +109,8 @@ def read_export(folder: Path) -> Export:
             hint="`mbd model export DIR` makes one",
         )
     export = _parse(read_regular(folder / MANIFEST_FILE, MAX_BYTES), folder)
+    if not (folder / CARD_FILE).is_file():
+        raise _altered(folder / CARD_FILE, "it is missing")
     if sha256_hex(read_regular(folder / CARD_FILE, MAX_BYTES)) != export.card:
         raise _altered(folder / CARD_FILE, "its digest is not the one recorded")
     export.model.check()

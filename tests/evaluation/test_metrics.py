@@ -174,7 +174,7 @@ def test_the_label_range_says_which_metrics_and_a_name_overrides_it_where_it_fit
     for task in (MOSI, SIMS, STARS):
         assert family_of(task, "regression").name == "regression"
     refused = ((CLASSES, "mosi"), (MOSI, "classes"), (MOSI, "sims"), (SIMS, "mosi"))
-    for task, name in (*refused, (STARS, "sims"), (STARS, "mosi")):
+    for task, name in (*refused, (STARS, "sims"), (STARS, "mosi"), (MOSI, "nope")):
         with pytest.raises(UsageError):
             family_of(task, name)
 
