@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -78,8 +79,9 @@ def _check_length(path: Path) -> None:
     the page size (https://sqlite.org/fileformat.html, section 1.3.2; 1 means 65,536).
     """
     log = path.with_name(f"{path.name}-wal")
-    if log.exists() and log.stat().st_size:
-        return
+    with contextlib.suppress(FileNotFoundError):  # whoever closes it last removes it
+        if log.stat().st_size:
+            return
     with storage_errors(path), path.open("rb") as stream:
         header = stream.read(18)
         size_bytes = stream.seek(0, os.SEEK_END)
