@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
+
 from tests.benchmarks.scripts import run_benchmark
 
 
+@pytest.mark.slow
 def test_a_quick_run_measures_both_databases_or_says_why_not() -> None:
     done = run_benchmark("ledger", "--quick", "--json")
 
@@ -21,6 +24,7 @@ def test_a_quick_run_measures_both_databases_or_says_why_not() -> None:
         assert one["check_memory"] > 0
 
 
+@pytest.mark.slow
 def test_the_table_names_what_was_wanted() -> None:
     done = run_benchmark("ledger", "--entries", "60", "--entries", "20", "--quick")
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "revoke.py"
 
@@ -53,6 +54,7 @@ def _like_mosi(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_quick_run_reports_every_number_for_every_size(tmp_path: Path) -> None:
     done = _run("--quick", "--json", "--keep", str(tmp_path / "kept"))
 
@@ -77,6 +79,7 @@ def test_a_quick_run_reports_every_number_for_every_size(tmp_path: Path) -> None
     assert len(issued) == 2, "revocations are real: each leaves a certificate"
 
 
+@pytest.mark.slow
 def test_a_revocation_is_timed_as_a_process_from_start_to_exit(tmp_path: Path) -> None:
     done = _run("--quick", "--records", "100", "--mosi", str(_like_mosi(tmp_path)), "--json")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.benchmarks.scripts import run_benchmark
 
 
+@pytest.mark.slow
 def test_a_quick_run_measures_a_training_and_a_rate() -> None:
     done = run_benchmark("training", "--quick", "--json", "--turns", "2")
 

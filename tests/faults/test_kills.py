@@ -48,6 +48,7 @@ def test_a_cancelled_request_s_release_counts_for_the_next_one(
     assert float(again["epsilon"]) > trial.whole.epsilon
 
 
+@pytest.mark.slow
 def test_the_script_runs_as_its_readme_says(bench: Bench) -> None:
     script = Path(kills.__file__)
     command = [sys.executable, str(script), "--trials", "2", "--kind", "single", "--json"]

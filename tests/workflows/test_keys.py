@@ -150,6 +150,7 @@ def test_a_rotation_killed_at_any_instant_happens_once_or_not_at_all(
     assert codes(fresh) == {}
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_leaves_a_key_that_signs(fresh: Path) -> None:
     for call in range(1, 40, 3):
         child_mbd(fresh, "key", "rotate", prelude=partial(full_from, call))
